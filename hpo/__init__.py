@@ -1,0 +1,72 @@
+"""Bayesian optimization studies of scikit-learn models.
+
+Everything public is imported from here, and only when it is first used, so that ``hpo --help`` loads neither
+Optuna nor scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpo.catalogue import find_study as find_study
+    from hpo.cli import main as main
+    from hpo.comparison.protocol import Comparison as Comparison
+    from hpo.comparison.protocol import compare as compare
+    from hpo.database import StudyDatabase as StudyDatabase
+    from hpo.definition import Data as Data
+    from hpo.definition import StudyDefinition as StudyDefinition
+    from hpo.errors import HpoError as HpoError
+    from hpo.errors import InvalidDefinition as InvalidDefinition
+    from hpo.errors import InvalidOption as InvalidOption
+    from hpo.errors import InvalidSpace as InvalidSpace
+    from hpo.errors import NotComparable as NotComparable
+    from hpo.errors import RunFailed as RunFailed
+    from hpo.errors import RunInUse as RunInUse
+    from hpo.errors import ScriptFailed as ScriptFailed
+    from hpo.errors import StudyChanged as StudyChanged
+    from hpo.errors import UnknownRun as UnknownRun
+    from hpo.errors import UnknownSampler as UnknownSampler
+    from hpo.errors import UnknownStudy as UnknownStudy
+    from hpo.errors import UnsuitableSampler as UnsuitableSampler
+    from hpo.errors import UnusableDatabase as UnusableDatabase
+    from hpo.hyperparameters import Categorical as Categorical
+    from hpo.hyperparameters import Float as Float
+    from hpo.hyperparameters import Int as Int
+    from hpo.runner import run as run
+    from hpo.runs import Run as Run
+    from hpo.runs import Trial as Trial
+    from hpo.space import SearchSpace as SearchSpace
+    from hpo.splits import CrossValidation as CrossValidation
+    from hpo.splits import Holdout as Holdout
+
+__version__ = "0.1.0"
+
+_ERRORS = (
+    "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "NotComparable", "RunFailed", "RunInUse",
+    "ScriptFailed", "StudyChanged", "UnknownRun", "UnknownSampler", "UnknownStudy", "UnsuitableSampler",
+    "UnusableDatabase",
+)  # fmt: skip
+_HOMES = {
+    **dict.fromkeys(_ERRORS, "hpo.errors"),
+    **dict.fromkeys(("Float", "Int", "Categorical"), "hpo.hyperparameters"),
+    **dict.fromkeys(("Holdout", "CrossValidation"), "hpo.splits"),
+    **dict.fromkeys(("Data", "StudyDefinition"), "hpo.definition"),
+    **dict.fromkeys(("Run", "Trial"), "hpo.runs"),
+    **dict.fromkeys(("Comparison", "compare"), "hpo.comparison.protocol"),
+    "SearchSpace": "hpo.space",
+    "StudyDatabase": "hpo.database",
+    "find_study": "hpo.catalogue",
+    "main": "hpo.cli",
+    "run": "hpo.runner",
+}
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hpo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,92 @@
+"""Finding study definitions, by name or by path: those that ship, and those in ``studies/`` here."""
+
+import importlib.util
+import sys
+import traceback
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+
+from hpo.definition import StudyDefinition, normalised_name
+from hpo.errors import HpoError, ScriptFailed, UnknownStudy
+from hpo.fingerprint import STUDY_MARK
+
+
+def study_files() -> dict[str, Path]:
+    """Name -> script of every study that can be run by name; a local one hides a shipped one of the same name."""
+    here = Path(__file__).resolve().parent
+    # In a wheel the studies lie in the package; in a checkout beside it.
+    shipped = here / "studies" if (here / "studies").is_dir() else here.parent / "studies"
+    found: dict[str, Path] = {}
+    for folder in (shipped, Path.cwd() / "studies"):
+        if folder.is_dir():
+            for path in sorted(folder.glob("[!_]*.py")):
+                found[normalised_name(path.stem)] = path
+    return found
+
+
+def find_study(given: "StudyDefinition | str | Path") -> StudyDefinition:
+    """The study definition of a name (``digits-mlp`` and ``digits_mlp`` alike) or of a script's path.
+
+    Raises:
+        UnknownStudy: there is none; the nearest names are in the message.
+        ScriptFailed: the script raised while it was imported.
+    """
+    if isinstance(given, StudyDefinition):
+        return given
+    path = Path(given)
+    if path.suffix == ".py" or path.is_file():
+        if not path.is_file():
+            raise UnknownStudy(
+                f"there is no script {str(given)!r}; hpo studies lists the studies that can be run by name"
+            )
+        return load_script(path)
+    files = study_files()
+    name = normalised_name(str(given))
+    if name in files:
+        return load_script(files[name])
+    close = get_close_matches(name, files, 3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(files) or 'none'}"
+    raise UnknownStudy(f"no study {str(given)!r}; {hint} (a script is named by its path, as in my_study.py)")
+
+
+def load_script(path: Path) -> StudyDefinition:
+    """Import a study script and return the one definition it builds."""
+    path = path.resolve()
+    name = f"hpo_study_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UnknownStudy(f"{path} is no Python script: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    setattr(module, STUDY_MARK, True)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))  # as when the script itself is run
+    try:
+        spec.loader.exec_module(module)
+    except HpoError as error:
+        raise type(error)(f"{path.name}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ScriptFailed(f"{path.name} raised {type(error).__name__}: {error}", _users_frames(error, path)) from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return _only_definition(module, path)
+
+
+def _only_definition(module: ModuleType, path: Path) -> StudyDefinition:
+    found = {id(value): value for value in vars(module).values() if isinstance(value, StudyDefinition)}
+    if len(found) != 1:
+        names = ", ".join(definition.name for definition in found.values())
+        raise UnknownStudy(
+            f"{path} defines {f'{len(found)} studies ({names})' if found else 'no study'}: "
+            "a script builds exactly one StudyDefinition at its top level"
+        )
+    return next(iter(found.values()))
+
+
+def _users_frames(error: BaseException, path: Path) -> str:
+    """The traceback from the script's first frame on."""
+    lines = traceback.TracebackException.from_exception(error)
+    frames = list(lines.stack)
+    first = next((i for i, frame in enumerate(frames) if Path(frame.filename) == path), 0)
+    lines.stack = traceback.StackSummary.from_list(frames[first:])
+    return "".join(lines.format(chain=False)).rstrip()

@@ -1,0 +1,312 @@
+"""The study database: Optuna's own tables in one SQLite file or server, opened safely and read as data frames."""
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from hpo import frames, records
+from hpo.errors import UnknownRun, UnusableDatabase
+from hpo.run_name import RunName
+
+_SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
+_OPTUNA_TABLES = {"studies", "trials", "version_info"}
+
+
+class StudyDatabase:
+    """Runs and their trials.
+
+    Args:
+        database: a URL (``sqlite:///hpo.db``, ``postgresql://...``), a path, ``":memory:"``, or None for
+            the environment's HPO_DATABASE or else ``hpo.db`` in the working directory.
+        must_exist: refuse to create a new SQLite file.
+
+    Attributes:
+        was_created: whether opening it made a new SQLite file.
+
+    Raises:
+        UnusableDatabase: it cannot be reached, read or written, or belongs to something else.
+    """
+
+    def __init__(self, database: "str | os.PathLike[str] | None" = None, *, must_exist: bool = False) -> None:
+        self._url = _as_url(database)
+        self.was_created = False
+        with _clear_errors(self.name):
+            if self.path is not None:
+                self.was_created = _prepare_file(self.path, must_exist=must_exist)
+            self.storage = RDBStorage(
+                self._url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
+                engine_kwargs=_engine_options(self._url),
+            )
+            self.engine: sa.Engine = self.storage.engine
+            if self._url.get_backend_name() == "sqlite" and self.path is not None:
+                sa.event.listen(self.engine, "connect", _set_pragmas)
+                self.engine.dispose()  # connections that the storage opened lack the pragmas
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file, or None for a server or memory."""
+        if self._url.get_backend_name() != "sqlite" or self._url.database in (None, "", ":memory:"):
+            return None
+        return Path(str(self._url.database))
+
+    @property
+    def name(self) -> str:
+        """The URL for people: without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
+    def url(self) -> str:
+        """The URL for programs: with its password."""
+        return self._url.render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.storage.remove_session()
+        self.engine.dispose()
+
+    def __enter__(self) -> "StudyDatabase":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"StudyDatabase({self.name!r})"
+
+    # --- reading ---
+
+    def runs(self) -> pd.DataFrame:
+        """One row per run; columns as in :func:`hpo.frames.runs`."""
+        with self._reading() as connection:
+            return frames.runs(connection)
+
+    def trials(self, run: str | None = None, *, study: str | None = None) -> pd.DataFrame:
+        """One row per trial of one run, of one study (``name`` or ``name@2``), or of all.
+
+        Columns: study, version, sampler, split, seed, number, state, value (the scorer's sign), started,
+        finished (UTC), the trial's attributes (train_score, fit_seconds, ...) and params_<name>.
+        """
+        if run is not None:
+            self.study_id(run)
+        with self._reading() as connection:
+            return frames.trials(connection, run=run, study=study)
+
+    def study_id(self, run: str) -> int:
+        """Optuna's id of a run.
+
+        Raises:
+            UnknownRun: the nearest names are in the message.
+        """
+        with self._reading() as connection:
+            found = connection.execute(
+                sa.select(records.studies.c.study_id).where(records.studies.c.study_name == run)
+            ).scalar()
+            if found is None:
+                names = list(connection.execute(sa.select(records.studies.c.study_name)).scalars())
+                raise UnknownRun(_unknown_run(run, names, self.name))
+            return int(found)
+
+    def attributes(self, study_id: int) -> dict[str, Any]:
+        """A run's attributes."""
+        return dict(self.storage.get_study_user_attrs(study_id))
+
+    def sampler_state(self, study_id: int) -> dict[str, Any]:
+        """Study system attributes that the run's sampler stored."""
+        return dict(self.storage.get_study_system_attrs(study_id))
+
+    def optuna_trials(self, study_id: int) -> list[FrozenTrial]:
+        """A run's trials as Optuna reads them, in number order."""
+        return self.storage.get_all_trials(study_id, deepcopy=False)
+
+    def trial(self, run: str, number: int) -> FrozenTrial | None:
+        """One trial as Optuna reads it, or None where there is none."""
+        try:
+            trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id(run), number)
+        except (KeyError, UnknownRun):
+            return None
+        return self.storage.get_trial(trial_id)
+
+    def version_hashes(self, study: str) -> dict[int, dict[str, str]]:
+        """For each version of a study with runs here: the hashes its runs were made with."""
+        with self._reading() as connection:
+            return frames.version_hashes(connection, study)
+
+    def evaluations(self, context: str) -> dict[str, str]:
+        """Key of each configuration that is COMPLETE in this context -> where: ``run#number``."""
+        with self._reading() as connection:
+            return frames.evaluations(connection, context)
+
+    # --- writing ---
+
+    def create_run(self, name: RunName, attributes: Mapping[str, Any]) -> int:
+        """Create a run with its attributes and return its study id; an existing run of that name is returned as it is."""
+        try:
+            with self._writing() as connection:
+                return records.create_run(connection, str(name), attributes)
+        except sa.exc.IntegrityError:  # another process was faster
+            return self.study_id(str(name))
+
+    def set_attributes(self, study_id: int, attributes: Mapping[str, Any]) -> None:
+        """Insert or replace attributes of a run."""
+        with self._writing() as connection:
+            records.lock_run(connection, study_id)
+            records.write_attributes(connection, study_id, attributes)
+
+    def record(self, run: str, study_id: int, record: records.TrialRecord) -> None:
+        """Store a finished trial; see :func:`hpo.records.write_trial`."""
+        with self._writing() as connection:
+            records.write_trial(connection, run, study_id, record)
+
+    def delete(self, run: str) -> None:
+        """Delete a run with its trials."""
+        study_id = self.study_id(run)
+        with self._writing() as connection:
+            records.delete_run(connection, study_id)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _clear_errors(self.name), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with _clear_errors(self.name), self.engine.begin() as connection:
+            yield connection
+
+
+def as_database(database: "StudyDatabase | str | os.PathLike[str] | None") -> StudyDatabase:
+    """The database given: opened from a URL or path, or as it is."""
+    return database if isinstance(database, StudyDatabase) else StudyDatabase(database)
+
+
+def _as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
+    text = os.fspath(database) if database is not None else os.environ.get("HPO_DATABASE") or "sqlite:///hpo.db"
+    if text == ":memory:":
+        return sa.URL.create("sqlite")
+    if "://" not in text:
+        return sa.URL.create("sqlite", database=str(Path(text).expanduser().resolve()))
+    try:
+        url = sa.make_url(text)
+    except ArgumentError as error:
+        raise UnusableDatabase(
+            "the database's URL cannot be parsed: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        ) from error
+    if url.get_backend_name() not in _SCHEMES:
+        raise UnusableDatabase(
+            f"{url.get_backend_name()!r} is no database that can be used: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(database=str(Path(url.database).expanduser().resolve()))
+    return url
+
+
+def _engine_options(url: sa.URL) -> dict[str, Any]:
+    if url.get_backend_name() != "sqlite":
+        return {"pool_pre_ping": True}
+    if url.database in (None, "", ":memory:"):
+        return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    return {"connect_args": {"timeout": 60}}  # seconds to wait for another writer
+
+
+def _set_pragmas(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: safe against kill, not waiting for the disk
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _prepare_file(path: Path, *, must_exist: bool) -> bool:
+    """Check an existing file, or create one with Optuna's schema; whether it was created."""
+    if path.exists() and (not path.is_file() or path.stat().st_size > 0):
+        _check_file(path)
+        return False
+    if must_exist:
+        raise UnusableDatabase(f"there is no study database at {path}: hpo run or hpo compare creates one")
+    if not path.parent.is_dir():
+        raise UnusableDatabase(f"the folder {path.parent} does not exist: create it, or name another with --database")
+    if path.exists():
+        path.unlink()  # empty: as if it were not there
+    # Made aside and moved in whole, so that no other process ever sees half a schema.
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hpo-new-") as folder:
+            draft = Path(folder) / "new.db"
+            storage = RDBStorage(str(sa.URL.create("sqlite", database=str(draft))))
+            with storage.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            storage.remove_session()
+            storage.engine.dispose()
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without hard links
+                os.replace(draft, path)
+    except OSError as error:
+        raise UnusableDatabase(
+            f"{path} cannot be created ({error.strerror}): name a folder that can be written with --database"
+        ) from error
+    return True
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UnusableDatabase(f"{path} is a folder: name a file in it, as in --database sqlite:///{path}/hpo.db")
+    if not os.access(path, os.R_OK):
+        raise UnusableDatabase(f"{path} cannot be read: its permissions forbid it")
+    try:
+        with path.open("rb") as file:
+            if file.read(16) != b"SQLite format 3\x00":
+                raise UnusableDatabase(f"{path} is no SQLite database: name another file with --database")
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise UnusableDatabase(f"{path} cannot be read as a database: {error}") from error
+    if tables and not tables >= _OPTUNA_TABLES:
+        raise UnusableDatabase(
+            f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): name another file with --database"
+        )
+
+
+@contextlib.contextmanager
+def _clear_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except ImportError as error:
+        raise UnusableDatabase(f"{name} needs a driver that is not installed: {error}") from error
+    except NoSuchModuleError as error:
+        raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
+    except (DatabaseError, StorageInternalError) as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise UnusableDatabase(f"{name} cannot be used: {reason}") from error
+    except SQLAlchemyError as error:
+        raise UnusableDatabase(f"{name} cannot be used: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:  # Optuna's check of its schema's version
+        if "table schema" not in str(error):
+            raise
+        raise UnusableDatabase(f"{name}: {error}") from error
+
+
+def _unknown_run(run: str, names: list[str], database: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(run, names, 3) or names[:3]
+    there = (
+        f"; there are {', '.join(close)}{', ...' if len(names) > len(close) else ''}"
+        if close
+        else ", which has no runs yet"
+    )
+    return f"no run {run!r} in {database}{there}"

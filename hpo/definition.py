@@ -1,0 +1,257 @@
+"""Study definitions: what is tuned, checked when it is written down, and its fingerprint."""
+
+import functools
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from hpo import __version__
+from hpo.errors import InvalidDefinition, InvalidSpace
+from hpo.fingerprint import fingerprint
+from hpo.space import SearchSpace
+from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
+from hpo.units import Metric, scorer_name
+
+Scorer = str | Callable[..., float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from: n rows.
+
+    Args:
+        X: features; array, sparse matrix or data frame of shape (n, n_features).
+        y: target of shape (n,) or (n, n_outputs), or None.
+        groups: group of each row, for ``order="group"`` and group splitters.
+        fit_params: arguments of ``fit``; those of length n (``sample_weight``) are sliced with the rows.
+    """
+
+    X: Any
+    y: Any = None
+    groups: Any = None
+    fit_params: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class StudyDefinition:
+    """What is tuned: data, split, estimator, search space, metric.
+
+    Args:
+        name: names the study in the database; without "/" or "@".
+        data: function without arguments that returns X, (X, y), a scikit-learn Bunch, or :class:`Data`.
+        estimator: a scikit-learn estimator (the space's names are its ``set_params`` paths), or a
+            function params -> estimator.
+        space: a :class:`SearchSpace`, or a dict from which to make one.
+        metric: scorer name, or callable ``(estimator, X, y) -> float``; higher is better.
+        reference: the usual hyperparameters to compare against; None means the estimator's defaults
+            (a function has none, so there it is required).
+        split: :class:`CrossValidation` or :class:`Holdout`.
+        extra_metrics: scorers recorded beside the metric.
+        margin: the smallest difference that matters, in the metric's units.
+        start: configurations to evaluate first.
+
+    Raises:
+        InvalidDefinition, InvalidSpace: what was given, what is allowed.
+    """
+
+    name: str
+    data: Callable[[], Any] = field(repr=False)
+    estimator: Any = field(repr=False)
+    space: SearchSpace = field(repr=False)
+    metric: Scorer
+    reference: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    split: Split = field(default=CrossValidation(), kw_only=True)
+    extra_metrics: Sequence[Scorer] = field(default=(), kw_only=True)
+    margin: float | None = field(default=None, kw_only=True)
+    start: Sequence[Mapping[str, Any]] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if not callable(self.data):
+            raise InvalidDefinition(
+                f"{self.name}: data is a {type(self.data).__name__}: give a function that returns it"
+            )
+        if not isinstance(self.space, SearchSpace):
+            object.__setattr__(self, "space", SearchSpace(self.space))
+        if not isinstance(self.split, (Holdout, CrossValidation)):
+            raise InvalidDefinition(
+                f"{self.name}: split is {self.split!r}; give Holdout(...) or CrossValidation(splitter=...)"
+            )
+        if self.margin is not None and not self.margin > 0:
+            raise InvalidDefinition(f"{self.name}: margin={self.margin!r} must be above 0, in the metric's units")
+        self._check_metrics()
+        self._check_estimator()
+        checked = [self.space.check(given, f"{self.name}: start[{i}]") for i, given in enumerate(self.start)]
+        object.__setattr__(self, "start", tuple(checked))
+
+    def _check_metrics(self) -> None:
+        if isinstance(self.extra_metrics, str):
+            raise InvalidDefinition(f"{self.name}: extra_metrics is a text: give a list, [{self.extra_metrics!r}]")
+        for scorer in (self.metric, *self.extra_metrics):
+            if isinstance(scorer, str):
+                from sklearn.metrics import get_scorer_names
+
+                if scorer not in get_scorer_names():
+                    raise InvalidDefinition(
+                        f"{self.name}: metric {scorer!r} is no scikit-learn scorer{_nearest(scorer, get_scorer_names())}"
+                    )
+            elif not callable(scorer):
+                raise InvalidDefinition(f"{self.name}: metric {scorer!r} is neither a scorer's name nor a function")
+        names = list(self.scorers)
+        if len(names) < 1 + len(self.extra_metrics):
+            raise InvalidDefinition(f"{self.name}: two metrics have the same name among {', '.join(names)}")
+
+    def _check_estimator(self) -> None:
+        if self.is_function:
+            if self.reference is None:
+                raise InvalidDefinition(
+                    f"{self.name}: the estimator is a function, which has no defaults: name the usual hyperparameters "
+                    "with reference={...}, so that tuning can be compared with not tuning"
+                )
+            return
+        if not (hasattr(self.estimator, "fit") and hasattr(self.estimator, "set_params")) or isinstance(
+            self.estimator, type
+        ):
+            raise InvalidDefinition(
+                f"{self.name}: estimator is {self.estimator!r}; give a scikit-learn estimator, "
+                "or a function params -> estimator"
+            )
+        for configuration in [self.reference or {}, *map(self.space.use, self.space.witnesses())]:
+            try:
+                self.build(configuration)
+            except (ValueError, AttributeError, TypeError) as error:
+                raise InvalidDefinition(f"{self.name}: {str(error).splitlines()[0]}") from error
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the estimator is a function params -> estimator."""
+        return not hasattr(self.estimator, "fit") and callable(self.estimator)
+
+    @property
+    def scorers(self) -> dict[str, Scorer]:
+        """Stored name -> scorer; the metric first."""
+        return {
+            scorer if isinstance(scorer, str) else scorer_name(scorer): scorer
+            for scorer in (self.metric, *self.extra_metrics)
+        }
+
+    @property
+    def shown_metric(self) -> Metric:
+        """How the metric is shown to people."""
+        return Metric(self.metric)
+
+    def build(self, used: Mapping[str, Any]) -> Any:
+        """An unfitted estimator with these hyperparameters (objects, not labels)."""
+        from sklearn.base import clone
+
+        if self.is_function:
+            return self.estimator(dict(used))
+        # Cloned values: an estimator that is itself a choice must not be fitted twice in one object.
+        return clone(self.estimator).set_params(**{name: clone(value, safe=False) for name, value in used.items()})
+
+    def reference_used(self) -> dict[str, Any]:
+        """The reference's hyperparameters as the estimator is given them; empty for its own defaults."""
+        reference = dict(self.reference or {})
+        parameters = self.space.parameters
+        for name, value in reference.items():
+            try:
+                reference[name] = parameters[name].use(parameters[name].check(value))
+            except (KeyError, InvalidSpace):  # outside the space: taken as it is
+                continue
+        return reference
+
+    def load(self) -> Data:
+        """Call ``data`` and return its result as :class:`Data`.
+
+        Raises:
+            InvalidDefinition: it raised, or returned something else, or rows do not match.
+        """
+        try:
+            loaded = self.data()
+        except (ImportError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+            raise InvalidDefinition(f"{self.name}: data() raised {type(error).__name__}: {error}") from error
+        return _as_data(loaded, self.name)
+
+    @functools.cached_property
+    def fixed_hashes(self) -> dict[str, str]:
+        """Hashes of everything but the data: split, space, estimator, metric, start."""
+        return {
+            "split": split_fingerprint(self.split),
+            "space": self.space.fingerprint,
+            "estimator": fingerprint(self.estimator, f"{self.name}'s estimator"),
+            "metric": fingerprint(self.scorers, f"{self.name}'s metric"),
+            "start": fingerprint(list(self.start), f"{self.name}'s start"),
+        }
+
+
+def data_hash(data: Data) -> str:
+    """Hash of the data's content."""
+    return fingerprint([data.X, data.y, data.groups, data.fit_params], "the data")
+
+
+def context_hash(hashes: Mapping[str, str], split: int) -> str:
+    """Hash of all that decides a configuration's score besides the configuration itself."""
+    same = {key: hashes[key] for key in ("data", "split", "estimator", "metric")}
+    return fingerprint([same, split, {k: v for k, v in versions().items() if k not in {"hpo", "optuna"}}])
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions that are stored with each run."""
+    packages = ("optuna", "scikit-learn", "numpy", "scipy")
+    return {"hpo": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _as_data(loaded: Any, name: str) -> Data:
+    from sklearn.utils.validation import _num_samples
+
+    if isinstance(loaded, Data):
+        data = loaded
+    elif isinstance(loaded, Mapping) and "data" in loaded:  # a scikit-learn Bunch
+        data = Data(loaded["data"], loaded.get("target"))
+    elif isinstance(loaded, tuple):
+        if len(loaded) != 2:
+            raise InvalidDefinition(
+                f"{name}: data() returned {len(loaded)} values: return X, (X, y), or hpo.Data(X, y, groups=...)"
+            )
+        data = Data(*loaded)
+    else:
+        data = Data(loaded)
+    for part_name, part in (("y", data.y), ("groups", data.groups)):
+        try:
+            if part is not None and _num_samples(part) != _num_samples(data.X):
+                raise InvalidDefinition(
+                    f"{name}: {part_name} has {_num_samples(part)} rows and X has {_num_samples(data.X)}: give one per row"
+                )
+        except TypeError as error:
+            raise InvalidDefinition(f"{name}: data() returned something without rows: {error}") from error
+    try:
+        _num_samples(data.X)
+    except TypeError as error:
+        raise InvalidDefinition(f"{name}: data() returned a {type(data.X).__name__}, which has no rows") from error
+    return data
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 100:
+        raise InvalidDefinition(f"the study's name is {name!r}: give a printable text of 1 to 100 characters")
+    for forbidden in "/@":
+        if forbidden in name:
+            raise InvalidDefinition(
+                f"the study's name {name!r} contains \"{forbidden}\", which separates the parts of a run's name"
+            )
+
+
+def _nearest(given: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(given, known, 3)
+    return f"; did you mean {' or '.join(close)}?" if close else "; sklearn.metrics.get_scorer_names() lists them"
+
+
+def normalised_name(name: str) -> str:
+    """Names of studies are the same with "-" and "_"."""
+    return os.fspath(name).replace("_", "-").lower()

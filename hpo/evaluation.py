@@ -1,0 +1,285 @@
+"""One configuration -> its scores and costs. Pure: no Optuna, no database."""
+
+import json
+import math
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hpo.definition import Data, StudyDefinition, data_hash
+from hpo.errors import InvalidDefinition
+from hpo.splits import Partition, partition
+
+TRIAL_ATTRIBUTES = ("configuration", "sampler_seconds", "duplicate_of")  # stored with a trial beside its evaluation
+_LONGEST_MESSAGE = 300
+_LONGEST_TRACE = 4000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What became of one configuration.
+
+    Attributes:
+        value: mean validation score over the folds, the scorer's sign; None when it failed.
+        train_score: mean score on the training rows, or None.
+        fold_scores: validation score of each fold that was finished.
+        extra_scores: further metric -> mean validation score.
+        fit_seconds, score_seconds: sums over the folds.
+        peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
+        warnings: category -> how often it was raised in fits and scorers.
+        error: type and message in one line, or None.
+        trace: the end of the traceback, or None.
+    """
+
+    value: float | None
+    train_score: float | None = None
+    fold_scores: tuple[float, ...] = ()
+    extra_scores: Mapping[str, float] = field(default_factory=dict)
+    fit_seconds: float = 0.0
+    score_seconds: float = 0.0
+    peak_memory_mb: float = math.nan
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+    trace: str | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """What is stored with the trial: short JSON values."""
+        attributes: dict[str, Any] = {
+            "fit_seconds": round(self.fit_seconds, 6),
+            "score_seconds": round(self.score_seconds, 6),
+        }
+        if math.isfinite(self.peak_memory_mb):
+            attributes["peak_memory_mb"] = round(self.peak_memory_mb, 1)
+        optional = {"train_score": self.train_score, "error": self.error, "traceback": self.trace}
+        attributes |= {name: value for name, value in optional.items() if value is not None}
+        if self.warnings:
+            attributes["warnings"] = json.dumps(self.warnings, sort_keys=True)
+        return attributes | dict(self.extra_scores)
+
+    @classmethod
+    def from_stored(cls, value: float, fold_scores: Sequence[float], attributes: Mapping[str, Any]) -> "Evaluation":
+        """The evaluation whose value, fold scores and attributes were stored with a COMPLETE trial."""
+        own = {"train_score", "fit_seconds", "score_seconds", "peak_memory_mb", "warnings", *TRIAL_ATTRIBUTES}
+        return cls(
+            value=value,
+            train_score=attributes.get("train_score"),
+            fold_scores=tuple(fold_scores),
+            extra_scores={name: score for name, score in attributes.items() if name not in own},
+            fit_seconds=attributes["fit_seconds"],
+            score_seconds=attributes["score_seconds"],
+            peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
+            warnings=json.loads(attributes.get("warnings", "{}")),
+        )
+
+
+class Problem:
+    """A definition with its data in memory and the rows of one split: all that an evaluation needs.
+
+    Raises:
+        InvalidDefinition: the data cannot be loaded or split, or the estimator cannot be built.
+    """
+
+    def __init__(self, definition: StudyDefinition, split: int = 0, *, data: Data | None = None) -> None:
+        from sklearn.base import is_classifier
+
+        self.definition = definition
+        self.split = split
+        self.data = definition.load() if data is None else data
+        example = self._example()
+        self.partition: Partition = partition(
+            definition.split,
+            self.data.X,
+            self.data.y,
+            self.data.groups,
+            number=split,
+            is_classifier=is_classifier(example),
+        )
+        self.scorer = _scorer(definition, example)
+
+    def _example(self) -> Any:
+        try:
+            example = self.definition.build(self.definition.reference_used())
+        except Exception as error:
+            raise InvalidDefinition(
+                f"{self.definition.name}: the estimator cannot be built from its reference: {_one_line(error)}"
+            ) from error
+        if not hasattr(example, "fit"):
+            raise InvalidDefinition(
+                f"{self.definition.name}: the estimator function returned {example!r}, which has no fit"
+            )
+        return example
+
+    def hashes(self) -> dict[str, str]:
+        """Hashes of data, split, space, estimator, metric and start."""
+        return {"data": data_hash(self.data), **self.definition.fixed_hashes}
+
+    def rows(self, rows: Any) -> tuple[Any, Any, dict[str, Any]]:
+        """X, y and fit parameters of these rows."""
+        from sklearn.utils.validation import _num_samples
+
+        data = self.data
+        fit_params = {
+            name: take_rows(value, rows) if _has_rows(value, _num_samples(data.X)) else value
+            for name, value in (data.fit_params or {}).items()
+        }
+        return take_rows(data.X, rows), None if data.y is None else take_rows(data.y, rows), fit_params
+
+    def estimator(self, used: Mapping[str, Any]) -> Any:
+        """An unfitted estimator whose every ``random_state`` that was None is fixed by the split."""
+        estimator = self.definition.build(used)
+        names = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+        seeds = {
+            name: _random_state(self.split, name)
+            for name in sorted(names)
+            if names[name] is None and (name == "random_state" or name.endswith("__random_state"))
+        }
+        return estimator.set_params(**seeds) if seeds else estimator
+
+
+def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:
+    """Train on each fold and score train and validation rows; a failure is a value, not an exception.
+
+    Args:
+        problem: definition, data and rows.
+        used: the hyperparameters as the estimator is given them.
+    """
+    meter = _Meter()
+    caught: Counter[str] = Counter()
+    folds: list[dict[str, float]] = []
+    trains: list[float] = []
+    metric = next(iter(problem.definition.scorers))
+    error: str | None = None
+    trace: str | None = None
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        try:
+            for train, validation in problem.partition.folds:
+                scores, train_score = _fit_and_score(problem, used, train, validation, meter)
+                trains.append(train_score)
+                folds.append(scores)
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
+            error = _one_line(failure)
+            trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]
+    caught.update(warning.category.__name__ for warning in raised)
+    fold_scores = tuple(scores[metric] for scores in folds)
+    if error is None and not all(map(math.isfinite, fold_scores)):
+        bad = next(score for score in fold_scores if not math.isfinite(score))
+        error = f"NotFinite: the metric {metric} is {bad}"
+    return Evaluation(
+        value=None if error else float(np.mean(fold_scores)),
+        train_score=float(np.mean(trains)) if trains and all(map(math.isfinite, trains)) else None,
+        fold_scores=fold_scores,
+        extra_scores={
+            name: float(np.mean([scores[name] for scores in folds]))
+            for name in (folds[0] if folds else {})
+            if name != metric and all(math.isfinite(scores[name]) for scores in folds)
+        },
+        fit_seconds=meter.fit_seconds,
+        score_seconds=meter.score_seconds,
+        peak_memory_mb=meter.peak_memory_mb(),
+        warnings=dict(caught),
+        error=error,
+        trace=trace,
+    )
+
+
+def _fit_and_score(
+    problem: Problem, used: Mapping[str, Any], train: Any, validation: Any, meter: "_Meter"
+) -> tuple[dict[str, float], float]:
+    X_train, y_train, fit_params = problem.rows(train)
+    X_validation, y_validation, _ = problem.rows(validation)
+    estimator = problem.estimator(used)
+    with meter.fitting():
+        estimator.fit(X_train, **fit_params) if y_train is None else estimator.fit(X_train, y_train, **fit_params)
+    with meter.scoring():
+        scores = {name: float(score) for name, score in problem.scorer(estimator, X_validation, y_validation).items()}
+        metric = next(iter(problem.definition.scorers))
+        train_score = float(_metric_scorer(problem, metric)(estimator, X_train, y_train))
+    return scores, train_score
+
+
+class _Meter:
+    """Adds up the time of fits and scores, and watches the process's peak memory (Linux only)."""
+
+    def __init__(self) -> None:
+        self.fit_seconds = 0.0
+        self.score_seconds = 0.0
+        try:
+            with open("/proc/self/clear_refs", "w") as clear:
+                clear.write("5")  # resets the peak: Documentation/filesystems/proc.rst of Linux
+            self._can_measure = True
+        except OSError:
+            self._can_measure = False
+
+    def fitting(self) -> "_Stopwatch":
+        return _Stopwatch(self, "fit_seconds")
+
+    def scoring(self) -> "_Stopwatch":
+        return _Stopwatch(self, "score_seconds")
+
+    def peak_memory_mb(self) -> float:
+        if not self._can_measure:
+            return math.nan
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 1024
+        return math.nan
+
+
+class _Stopwatch:
+    """Adds the time inside its block to an attribute of the meter, also when the block raises."""
+
+    def __init__(self, meter: _Meter, attribute: str) -> None:
+        self._meter, self._attribute = meter, attribute
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._start
+        setattr(self._meter, self._attribute, getattr(self._meter, self._attribute) + spent)
+
+
+def _scorer(definition: StudyDefinition, example: Any) -> Callable[..., dict[str, float]]:
+    from sklearn.metrics import check_scoring, get_scorer
+
+    scorers = {name: get_scorer(s) if isinstance(s, str) else s for name, s in definition.scorers.items()}
+    scorer: Callable[..., dict[str, float]] = check_scoring(example, scoring=scorers)
+    return scorer
+
+
+def _metric_scorer(problem: Problem, metric: str) -> Callable[..., float]:
+    from sklearn.metrics import get_scorer
+
+    scorer = problem.definition.scorers[metric]
+    found: Callable[..., float] = get_scorer(scorer) if isinstance(scorer, str) else scorer
+    return found
+
+
+def take_rows(part: Any, rows: Any) -> Any:
+    """The given rows of an array, sparse matrix, data frame or list."""
+    if isinstance(part, np.ndarray):  # _safe_indexing does the same, 20 times slower
+        return part[rows]
+    from sklearn.utils import _safe_indexing
+
+    return _safe_indexing(part, rows)
+
+
+def _has_rows(value: Any, n_rows: int) -> bool:
+    return not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__len__") and len(value) == n_rows
+
+
+def _random_state(split: int, name: str) -> int:
+    return int(np.random.SeedSequence([split, *name.encode()]).generate_state(1)[0])
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:_LONGEST_MESSAGE]

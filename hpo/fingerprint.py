@@ -1,0 +1,272 @@
+"""Content hashes that are the same in every process, so that a stored result can be told from a stale one."""
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import inspect
+import linecache
+import struct
+import sys
+import sysconfig
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo.errors import InvalidDefinition
+
+_LIBRARY_FOLDERS = tuple(
+    str(Path(path).resolve())
+    for path in {*sysconfig.get_paths().values(), sys.prefix + "/lib", sys.base_prefix + "/lib"}
+    if path
+)
+
+
+STUDY_MARK = "__hpo_study__"  # set in modules loaded as study scripts: theirs is the user's source, wherever it lies
+
+
+def fingerprint(value: Any, name: str = "value") -> str:
+    """Hash the content of ``value``: 16 hexadecimal digits.
+
+    Numbers, text, containers, arrays, sparse matrices, pandas objects and scikit-learn estimators are
+    hashed by content; functions and classes of the user's own by their source (comments, docstrings and
+    layout do not count) and by what they refer to; those of installed packages by their qualified name.
+
+    Raises:
+        InvalidDefinition: the value, or something it refers to, has no content that could be hashed;
+            ``name`` and the path to the part are in the message.
+    """
+    hasher = _Hasher()
+    hasher.add(value, name)
+    return hasher.digest.hexdigest()[:16]
+
+
+class _Hasher:
+    """Feeds a value's content into one SHA-256, part by part, each with its type and length."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self._open: dict[int, Any] = {}  # what is being hashed now, for values that contain themselves
+
+    def put(self, tag: str, content: bytes | memoryview = b"") -> None:
+        self.digest.update(f"{tag}:{len(content)}:".encode())
+        self.digest.update(content)
+
+    def add(self, value: Any, path: str) -> None:
+        if value is None or isinstance(value, (bool, int, str, bytes, complex)) or value is ...:
+            self.put(type(value).__name__, value if isinstance(value, bytes) else repr(value).encode())
+        elif isinstance(value, float):
+            self.put("float", struct.pack("<d", value))
+        elif id(value) in self._open:
+            self.put("again")
+        else:
+            self._open[id(value)] = value
+            try:
+                self._add_compound(value, path)
+            finally:
+                del self._open[id(value)]
+
+    def _add_compound(self, value: Any, path: str) -> None:
+        for matches, add in _KINDS:
+            if matches(value):
+                add(self, value, path)
+                return
+        state = _state(value)
+        if state is None:
+            raise InvalidDefinition(
+                f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which cannot be fingerprinted: "
+                "build it inside the function that uses it, or give it a scikit-learn get_params()"
+            )
+        self.put("object")
+        self.add(type(value), f"type({path})")
+        self.add(state, path)
+
+    def add_sequence(self, value: Any, path: str) -> None:
+        self.put(type(value).__name__, str(len(value)).encode())
+        for i, part in enumerate(value):
+            self.add(part, f"{path}[{i}]")
+
+    def add_unordered(self, value: Any, path: str) -> None:
+        self.put("set")
+        for digest in sorted(fingerprint(part, path) for part in value):
+            self.put("element", digest.encode())
+
+    def add_mapping(self, value: Mapping[Any, Any], path: str) -> None:
+        self.put("mapping", str(len(value)).encode())
+        for key in sorted(value, key=lambda k: (type(k).__name__, repr(k))):
+            self.add(key, f"{path}.key")
+            self.add(value[key], f"{path}[{key!r}]")
+
+    def add_array(self, value: np.ndarray[Any, Any], path: str) -> None:
+        self.put("array", f"{value.dtype.str}{value.shape}".encode())
+        if value.dtype.hasobject:
+            self.add_sequence(value.ravel().tolist(), path)
+        else:
+            self.put("bytes", memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8)))
+
+    def add_sparse(self, value: Any, path: str) -> None:
+        coo = value.tocoo(copy=True)
+        coo.sum_duplicates()
+        self.put("sparse", str(coo.shape).encode())
+        for part in (coo.row, coo.col):
+            self.add_array(part.astype(np.int64), path)
+        self.add_array(coo.data, path)
+
+    def add_pandas(self, value: Any, path: str) -> None:
+        from pandas.util import hash_pandas_object
+
+        self.put("pandas", type(value).__name__.encode())
+        columns = value.items() if hasattr(value, "columns") else [(getattr(value, "name", None), value)]
+        for label, column in columns:
+            self.add(repr(label), path)
+            self.put("dtype", str(column.dtype).encode())
+            if hasattr(column, "cat"):  # the hash of a categorical depends on its values only
+                self.add_sequence([repr(category) for category in column.cat.categories], path)
+        self.add_array(hash_pandas_object(value, index=True).to_numpy(), path)
+
+    def add_estimator(self, value: Any, path: str) -> None:
+        self.put("estimator")
+        self.add(type(value), f"type({path})")
+        self.add_mapping(value.get_params(deep=False), path)
+
+    def add_module(self, value: types.ModuleType, path: str) -> None:
+        self.put("module", value.__name__.encode())
+        if not _is_library(value):
+            self.put("source", _normalised(Path(value.__file__ or "").read_text()).encode())
+
+    def add_class(self, value: type, path: str) -> None:
+        if _is_library(sys.modules.get(value.__module__)):
+            self.put("class", f"{value.__module__}.{value.__qualname__}".encode())
+            return
+        self.put("class", value.__qualname__.encode())  # a script's module is __main__ or not, as it is started
+        try:
+            self.put("source", _normalised(inspect.cleandoc("\n" + inspect.getsource(value))).encode())
+        except (OSError, TypeError, SyntaxError):
+            for key, member in sorted(vars(value).items()):
+                if isinstance(member, (types.FunctionType, property, staticmethod, classmethod)):
+                    self.add(getattr(member, "fget", None) or getattr(member, "__func__", member), f"{path}.{key}")
+
+    def add_function(self, value: types.FunctionType, path: str) -> None:
+        module = sys.modules.get(value.__module__ or "")
+        self.put("function", value.__qualname__.rpartition(".")[2].encode())
+        if _is_library(module) and "<locals>" not in value.__qualname__:
+            self.put("library", f"{value.__module__}.{value.__qualname__}".encode())
+            return
+        self.put("source", _function_source(value).encode())
+        self.add((value.__defaults__, value.__kwdefaults__), f"{path}'s defaults")
+        refers = inspect.getclosurevars(value)
+        for name, referred in sorted({**refers.globals, **refers.nonlocals}.items()):
+            self.put("name", name.encode())
+            self.add(referred, f"{name} (used by {path})")
+
+    def add_builtin(self, value: Any, path: str) -> None:
+        self.put("builtin", f"{getattr(value, '__module__', '')}.{value.__qualname__}".encode())
+        bound_to = getattr(value, "__self__", None)
+        if bound_to is not None and not isinstance(bound_to, types.ModuleType):
+            self.add(bound_to, path)
+
+    def add_method(self, value: types.MethodType, path: str) -> None:
+        self.add(value.__func__, path)
+        self.add(value.__self__, path)
+
+    def add_partial(self, value: "functools.partial[Any]", path: str) -> None:
+        self.put("partial")
+        self.add((value.func, value.args, value.keywords), path)
+
+    def add_generator(self, value: Any, path: str) -> None:
+        state = value.bit_generator.state if isinstance(value, np.random.Generator) else value.get_state(legacy=False)
+        self.put("generator")
+        self.add(state, path)
+
+
+def _is_pandas(value: Any) -> bool:
+    return type(value).__module__.startswith("pandas.") and hasattr(value, "iloc")
+
+
+def _is_estimator(value: Any) -> bool:
+    return hasattr(value, "get_params") and not isinstance(value, type)
+
+
+_KINDS: tuple[tuple[Callable[[Any], bool], Callable[[_Hasher, Any, str], None]], ...] = (
+    (lambda v: isinstance(v, np.ndarray), _Hasher.add_array),
+    (lambda v: isinstance(v, np.generic), lambda h, v, path: h.add_array(np.asarray(v), path)),
+    (_is_pandas, _Hasher.add_pandas),
+    (lambda v: hasattr(v, "tocoo"), _Hasher.add_sparse),
+    (lambda v: isinstance(v, Mapping), _Hasher.add_mapping),
+    (lambda v: isinstance(v, (list, tuple, range)), _Hasher.add_sequence),
+    (lambda v: isinstance(v, (set, frozenset)), _Hasher.add_unordered),
+    (lambda v: isinstance(v, type), _Hasher.add_class),
+    (_is_estimator, _Hasher.add_estimator),
+    (lambda v: isinstance(v, types.FunctionType), _Hasher.add_function),
+    (lambda v: isinstance(v, types.MethodType), _Hasher.add_method),
+    (lambda v: isinstance(v, (types.BuiltinFunctionType, np.ufunc)), _Hasher.add_builtin),
+    (lambda v: isinstance(v, functools.partial), _Hasher.add_partial),
+    (lambda v: isinstance(v, types.ModuleType), _Hasher.add_module),
+    (lambda v: isinstance(v, (np.random.Generator, np.random.RandomState)), _Hasher.add_generator),
+)
+
+
+def _state(value: Any) -> Any:
+    """The attributes that make up a plain object, or None where Python cannot see into it."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if type(value).__reduce_ex__ is object.__reduce_ex__ and hasattr(value, "__dict__"):
+        return vars(value)
+    return None
+
+
+@functools.cache
+def _is_library(module: types.ModuleType | None) -> bool:
+    if module is None or module.__name__ == "__main__" or hasattr(module, STUDY_MARK):
+        return False
+    file = getattr(module, "__file__", None)
+    if file is None:  # built in, or a namespace
+        return True
+    resolved = str(Path(file).resolve())
+    return resolved.startswith(_LIBRARY_FOLDERS) or module.__name__.partition(".")[0] == "hpo"
+
+
+def _normalised(source: str) -> str:
+    """The source without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        _drop_docstring(node)
+    return ast.unparse(tree)
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)):
+        return
+    if ast.get_docstring(node, clean=False) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+
+
+def _function_source(function: types.FunctionType) -> str:
+    """Normalised source of a function or lambda; its bytecode where there is no source (exec, a bare prompt).
+
+    A lambda is looked up in the whole file, because the lines around it seldom parse alone; lambdas that
+    begin on one line cannot be told apart and count together.
+    """
+    code = function.__code__
+    try:
+        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+    except SyntaxError:
+        tree = ast.Module([], [])
+    wanted = (ast.Lambda,) if code.co_name == "<lambda>" else (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, wanted) and getattr(node, "name", code.co_name) == code.co_name:
+            decorators = getattr(node, "decorator_list", [])
+            if code.co_firstlineno in {node.lineno, *(d.lineno for d in decorators)}:
+                for inner in ast.walk(node):
+                    _drop_docstring(inner)
+                found.append(ast.unparse(node))
+    return "\n".join(found) or _bytecode(code)
+
+
+def _bytecode(code: types.CodeType) -> str:
+    constants = [_bytecode(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    return repr((code.co_code.hex(), constants, code.co_names, code.co_varnames, sys.version_info[:2]))

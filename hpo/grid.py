@@ -1,0 +1,117 @@
+"""The grid sampler: every cell of a conditional space exactly once, in a seeded random order."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from hpo.errors import UnsuitableSampler
+from hpo.space import Configuration, SearchSpace
+
+_ROUNDS = 4  # of the Feistel network; Luby and Rackoff (1988): four make a strong pseudorandom permutation
+
+
+class GridSampler(BaseSampler):
+    """Proposes the cells of a space's grid.
+
+    A cell is known by its configuration and not by its number: whatever was tried before, in this process or
+    an earlier one, and in whichever order the space is written, is not proposed again.
+
+    Args:
+        space: its grid is enumerated without being listed, so that its size does not matter.
+        seed: of the order.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self._space = space
+        self._order = Permutation(space.grid_size, seed)
+        self._position = 0
+        self._tried: set[str] = set()
+        self._again: list[Configuration] = []
+        self._n_seen = 0
+        self._cells: dict[int, Configuration] = {}
+
+    def retry(self, configurations: Iterable[Configuration]) -> None:
+        """Propose these again, first, although they were tried."""
+        self._again.extend(configurations)
+
+    def is_exhausted(self, study: Study) -> bool:
+        """Whether no cell is left for the next trial."""
+        self._look(study.get_trials(deepcopy=False))
+        return not self._again and self._find() is None
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Choose the trial's cell: the first in the order that no earlier trial has tried."""
+        self._look(study.get_trials(deepcopy=False)[: trial.number])
+        if "fixed_params" in trial.system_attrs:  # a start configuration
+            self._cells = {}
+            return
+        cell = self._again.pop(0) if self._again else self._find()
+        if cell is None:
+            raise UnsuitableSampler(f"all {self._space.grid_size} cells of the grid have been tried")
+        self._cells = {trial.number: cell}
+
+    def _look(self, trials: list[FrozenTrial]) -> None:
+        self._tried.update(_key(trial.params) for trial in trials[self._n_seen :])
+        self._n_seen = max(self._n_seen, len(trials))
+
+    def _find(self) -> Configuration | None:
+        while self._position < self._space.grid_size:
+            cell = self._space.cell(self._order[self._position])
+            if _key(cell) not in self._tried:
+                return cell
+            self._position += 1
+        return None
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Nothing is sampled jointly: the cell was chosen before."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing is sampled jointly."""
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The cell's value."""
+        return self._cells[trial.number][param_name]
+
+
+class Permutation:
+    """A seeded bijection of 0 .. size - 1, computed item by item in constant memory.
+
+    A Feistel network over the smallest even number of bits that holds ``size``, walked until it lands inside
+    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size = size
+        self._half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+        self._key = seed.to_bytes(8, "big")
+
+    def __getitem__(self, index: int) -> int:
+        while True:
+            index = self._encrypt(index)
+            if index < self._size:
+                return index
+
+    def _encrypt(self, index: int) -> int:
+        mask = (1 << self._half) - 1
+        left, right = index >> self._half, index & mask
+        for i in range(_ROUNDS):
+            message = f"{i}:{right}".encode()
+            digest = hashlib.blake2b(message, key=self._key, digest_size=8).digest()
+            left, right = right, left ^ (int.from_bytes(digest, "big") & mask)
+        return left << self._half | right
+
+
+def _key(configuration: Mapping[str, Any]) -> str:
+    return json.dumps(configuration, sort_keys=True)

@@ -1,0 +1,383 @@
+"""One hyperparameter: its range, its levels on the grid, its quantiles, and what the estimator is given."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from hpo.errors import InvalidSpace
+
+Value = None | bool | int | float | str
+Configuration = dict[str, Any]  # name -> stored value, active hyperparameters only
+
+_MANY = 10_000  # values of one hyperparameter beyond which a run will not exhaust them
+
+
+class Suggests(Protocol):
+    """What a space is suggested into: an Optuna trial, or anything with the same three methods."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Propose a float in [low, high]."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Propose an integer in [low, high]."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value:
+        """Propose one of the choices."""
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real hyperparameter in [low, high].
+
+    Args:
+        low, high: both ends, included; finite.
+        log: search the logarithm; needs low > 0.
+        step: only low, low + step, ... are allowed.
+        grid: levels for the grid sampler: how many, or the list of them.
+        when: parent name -> value or list of values under which this one exists.
+    """
+
+    low: float
+    high: float
+    log: bool = field(default=False, kw_only=True)
+    step: float | None = field(default=None, kw_only=True)
+    grid: int | Sequence[float] = field(default=5, kw_only=True)
+    when: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            object.__setattr__(self, name, _number(getattr(self, name), float, f"{name} of Float"))
+        _check_range(self)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the hyperparameter has finitely many values."""
+        return self.step is not None
+
+    def suggest(self, trial: Suggests, name: str) -> float:
+        """Propose a value through ``trial``."""
+        return trial.suggest_float(name, self.low, self._top, step=self.step, log=self.log)
+
+    @property
+    def _top(self) -> float:
+        return self.high if self.step is None else self._stepped(self._n_steps)
+
+    @property
+    def _n_steps(self) -> int:
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9)
+
+    def _stepped(self, k: int) -> float:
+        return min(round(self.low + k * (self.step or 0), 12), self.high)
+
+    def at(self, u: float) -> float:
+        """The value at quantile ``u`` in [0, 1) of the search distribution."""
+        if self.step is not None:
+            return self._stepped(min(int(u * (self._n_steps + 1)), self._n_steps))
+        return _interpolate(self.low, self.high, u, log=self.log)
+
+    def levels(self) -> list[float]:
+        """The values on the grid, ascending."""
+        if not isinstance(self.grid, int):
+            return sorted({self.check(level) for level in self.grid})
+        if self.step is not None:
+            n = min(self.grid, self._n_steps + 1)
+            return sorted({self._stepped(round(u * self._n_steps)) for u in _even(n)})
+        return sorted({_interpolate(self.low, self.high, u, log=self.log) for u in _even(self.grid)})
+
+    def exhaustive(self) -> "Float | None":
+        """The same with every value as a level, or None where there are too many."""
+        if self.step is None or self._n_steps >= _MANY:
+            return None
+        return replace(self, grid=self._n_steps + 1)
+
+    def check(self, value: Any) -> float:
+        """Return ``value`` as stored, or raise InvalidSpace."""
+        number = _number(value, float, "a value")
+        if not self.low <= number <= self.high:
+            raise InvalidSpace(f"{value!r} is outside [{self.low}, {self.high}]")
+        if self.step is not None and not math.isclose(
+            number, self._stepped(round((number - self.low) / self.step)), abs_tol=1e-9
+        ):
+            raise InvalidSpace(f"{value!r} is not {self.low} plus a multiple of the step {self.step}")
+        return number
+
+    def use(self, value: Any) -> Any:
+        """What the estimator is given for the stored ``value``."""
+        return value
+
+
+@dataclass(frozen=True)
+class Int:
+    """An integer hyperparameter in [low, high]; arguments as for Float."""
+
+    low: int
+    high: int
+    log: bool = field(default=False, kw_only=True)
+    step: int = field(default=1, kw_only=True)
+    grid: int | Sequence[int] = field(default=5, kw_only=True)
+    when: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    is_finite = True
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high", "step"):
+            object.__setattr__(self, name, _number(getattr(self, name), int, f"{name} of Int"))
+        _check_range(self)
+
+    def suggest(self, trial: Suggests, name: str) -> int:
+        """Propose a value through ``trial``."""
+        return trial.suggest_int(name, self.low, self._top, step=self.step, log=self.log)
+
+    @property
+    def _top(self) -> int:
+        return self.high - (self.high - self.low) % self.step
+
+    def at(self, u: float) -> int:
+        """The value at quantile ``u`` in [0, 1) of the search distribution."""
+        if self.log:  # as Optuna: the logarithm of [low - 1/2, high + 1/2], rounded
+            return min(max(round(_interpolate(self.low - 0.5, self.high + 0.5, u, log=True)), self.low), self.high)
+        n = (self._top - self.low) // self.step + 1
+        return self.low + self.step * min(int(u * n), n - 1)
+
+    def levels(self) -> list[int]:
+        """The values on the grid, ascending."""
+        if not isinstance(self.grid, int):
+            return sorted({self.check(level) for level in self.grid})
+        n_steps = (self._top - self.low) // self.step
+        raw = [_interpolate(self.low, self._top, u, log=self.log) for u in _even(min(self.grid, n_steps + 1))]
+        return sorted({self.low + self.step * round((x - self.low) / self.step) for x in raw})
+
+    def exhaustive(self) -> "Int | None":
+        """The same with every value as a level, or None where there are too many."""
+        if (self.high - self.low) // self.step >= _MANY:
+            return None
+        return replace(self, grid=range(self.low, self.high + 1, self.step))
+
+    def check(self, value: Any) -> int:
+        """Return ``value`` as stored, or raise InvalidSpace."""
+        number = _number(value, int, "a value")
+        if not self.low <= number <= self._top or (number - self.low) % self.step:
+            step = f" in steps of {self.step}" if self.step != 1 else ""
+            raise InvalidSpace(f"{value!r} is outside [{self.low}, {self._top}]{step}")
+        return number
+
+    def use(self, value: Any) -> Any:
+        """What the estimator is given for the stored ``value``."""
+        return value
+
+
+@dataclass(frozen=True, init=False)
+class Categorical:
+    """A hyperparameter that is one of ``choices``.
+
+    Args:
+        choices: a list of str, int, float, bool or None; or a dict label -> object, where the label is
+            stored and the object is given to the estimator.
+        when: as for Float.
+    """
+
+    objects: Mapping[Value, Any]
+    when: Mapping[str, Any] | None
+    is_labelled: bool
+    is_finite = True
+
+    def __init__(self, choices: Sequence[Value] | Mapping[str, Any], *, when: Mapping[str, Any] | None = None) -> None:
+        is_labelled = isinstance(choices, Mapping)
+        if isinstance(choices, (str, bytes)) or not hasattr(choices, "__iter__"):
+            raise InvalidSpace(f"the choices of a Categorical are {choices!r}: give a list, or a dict label -> object")
+        objects = {}
+        for label, value in choices.items() if isinstance(choices, Mapping) else ((c, c) for c in choices):
+            if not isinstance(label, (str, int, float, bool, type(None))) or label != label:
+                raise InvalidSpace(
+                    f"the choice {label!r} is a {type(label).__name__}: choices are str, int, float, bool or None; "
+                    "for other objects give a dict label -> object"
+                )
+            if typed(label) in objects:
+                raise InvalidSpace(f"the choice {label!r} appears twice")
+            objects[typed(label)] = (label, value)
+        if not objects:
+            raise InvalidSpace("a Categorical has no choices: give at least one")
+        # Canonical order: neither the proposals nor the hash depend on how the choices were written.
+        ordered = dict(sorted(objects.values(), key=_canonical))
+        if len(ordered) < len(objects):
+            raise InvalidSpace(
+                "two choices are equal in Python (as 1, 1.0 and True are): write them as labels of a dict"
+            )
+        object.__setattr__(self, "objects", ordered)
+        object.__setattr__(self, "when", when)
+        object.__setattr__(self, "is_labelled", is_labelled)
+
+    @property
+    def choices(self) -> tuple[Value, ...]:
+        """The stored values, in canonical order."""
+        return tuple(self.objects)
+
+    def suggest(self, trial: Suggests, name: str) -> Value:
+        """Propose a value through ``trial``."""
+        return trial.suggest_categorical(name, self.choices)
+
+    def at(self, u: float) -> Value:
+        """The choice at quantile ``u`` in [0, 1)."""
+        return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+
+    def levels(self) -> list[Value]:
+        """The values on the grid: all choices."""
+        return list(self.choices)
+
+    def exhaustive(self) -> "Categorical":
+        """The same: all choices are levels."""
+        return self
+
+    def check(self, value: Any) -> Value:
+        """Return ``value`` as stored, or raise InvalidSpace."""
+        for choice in self.choices:
+            if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+                return choice
+        raise InvalidSpace(f"{value!r} is not one of {', '.join(map(repr, self.choices))}")
+
+    def use(self, value: Any) -> Any:
+        """What the estimator is given for the stored ``value``."""
+        return self.objects[value]
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """A hyperparameter drawn from a frozen scipy.stats distribution that no Float or Int equals.
+
+    What is searched and stored is the quantile in (0, 1); the estimator is given ``distribution.ppf`` of it.
+    """
+
+    distribution: Any
+    grid: int = 5
+    when: Mapping[str, Any] | None = None
+    is_finite = False
+
+    _MARGIN = 1e-6  # the ends of an unbounded distribution are infinite
+
+    def suggest(self, trial: Suggests, name: str) -> float:
+        """Propose a quantile through ``trial``."""
+        return trial.suggest_float(name, self._MARGIN, 1 - self._MARGIN)
+
+    def at(self, u: float) -> float:
+        """The stored quantile at ``u``."""
+        return _interpolate(self._MARGIN, 1 - self._MARGIN, u, log=False)
+
+    def levels(self) -> list[float]:
+        """Quantiles at the middle of ``grid`` equally likely parts."""
+        return [(i + 0.5) / self.grid for i in range(self.grid)]
+
+    def exhaustive(self) -> None:
+        """There are infinitely many values."""
+
+    def check(self, value: Any) -> float:
+        """Return the quantile ``value``, or raise InvalidSpace."""
+        number = _number(value, float, "a quantile")
+        if not self._MARGIN <= number <= 1 - self._MARGIN:
+            raise InvalidSpace(f"{value!r} is no quantile: a scipy distribution is searched between 0 and 1")
+        return number
+
+    def use(self, value: Any) -> Any:
+        """The distribution's value at the stored quantile."""
+        return self.distribution.ppf(value).item()
+
+
+Parameter = Float | Int | Categorical | Quantile
+
+
+def as_parameter(given: Any) -> Parameter:
+    if isinstance(given, (Float, Int, Categorical, Quantile)):
+        return given
+    if hasattr(given, "ppf") and hasattr(given, "dist"):
+        return _from_scipy(given)
+    if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__iter__"):
+        raise InvalidSpace(f"{given!r} is neither Float, Int, Categorical, a list nor a scipy.stats distribution")
+    choices = [
+        choice.item() if hasattr(choice, "item") and getattr(choice, "ndim", 1) == 0 else choice for choice in given
+    ]
+    if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in choices):
+        return Categorical(choices)
+    return Categorical({str(choice): choice for choice in choices})
+
+
+def _from_scipy(given: Any) -> Parameter:
+    name, arguments = given.dist.name, {}
+    shapes = (given.dist.shapes or "").replace(" ", "").split(",") if given.dist.shapes else []
+    arguments = dict(zip([*shapes, "loc", "scale"], given.args, strict=False)) | given.kwds
+    loc, scale = arguments.get("loc", 0), arguments.get("scale", 1)
+    if name == "uniform":
+        return Float(loc, loc + scale)
+    if name in {"loguniform", "reciprocal"} and loc == 0:
+        return Float(arguments["a"] * scale, arguments["b"] * scale, log=True)
+    if name == "randint":
+        return Int(int(arguments["low"] + loc), int(arguments["high"] + loc) - 1)
+    return Quantile(given)
+
+
+def distribution_content(distribution: Any) -> tuple[Any, ...]:
+    return (distribution.dist.name, distribution.args, distribution.kwds)
+
+
+def _check_range(parameter: Float | Int) -> None:
+    kind = type(parameter).__name__
+    if not parameter.low < parameter.high:
+        raise InvalidSpace(f"{kind}({parameter.low}, {parameter.high}): low must be less than high")
+    if parameter.log and parameter.low <= 0:
+        raise InvalidSpace(f"{kind}({parameter.low}, {parameter.high}, log=True): a logarithm needs low > 0")
+    if parameter.step is not None and parameter.step <= 0:
+        raise InvalidSpace(f"{kind}(step={parameter.step}): the step must be above 0")
+    if parameter.log and parameter.step not in (None, 1):
+        raise InvalidSpace(f"{kind}(log=True, step={parameter.step}): a step and a logarithm exclude each other")
+    if isinstance(parameter.grid, bool) or (isinstance(parameter.grid, int) and parameter.grid < 1):
+        raise InvalidSpace(
+            f"{kind}(grid={parameter.grid!r}): give the number of levels, 1 or more, or the list of them"
+        )
+    if not parameter.levels():
+        raise InvalidSpace(f"{kind}(grid={parameter.grid!r}): the list of levels is empty")
+
+
+def _number(value: Any, kind: type, what: str) -> Any:
+    is_number = isinstance(value, (int, float)) or (hasattr(value, "__float__") and not isinstance(value, (bool, str)))
+    if isinstance(value, bool) or not is_number or not math.isfinite(float(value)):
+        raise InvalidSpace(f"{what} is {value!r}: it must be a finite number")
+    if kind is int and float(value) != int(value):
+        raise InvalidSpace(f"{what} is {value!r}: it must be a whole number")
+    return kind(value)
+
+
+def _interpolate(low: float, high: float, u: float, *, log: bool) -> float:
+    value = math.exp(math.log(low) + u * (math.log(high) - math.log(low))) if log else low + u * (high - low)
+    if u in (0.0, 1.0):  # the logarithm's rounding must not move the ends
+        return low if u == 0.0 else high
+    return float(f"{min(max(value, low), high):.12g}") if log else min(max(value, low), high)
+
+
+def _even(n: int) -> list[float]:
+    return [0.5] if n == 1 else [i / (n - 1) for i in range(n)]
+
+
+def typed(value: Any) -> str:
+    """A text that tells 1, 1.0, True and "1" apart."""
+    return f"{type(value).__name__}:{json.dumps(value)}"
+
+
+def _canonical(choice: tuple[Value, Any]) -> tuple[str, float, str]:
+    """Sorts labels of any types: None, truth values, numbers by size, then text."""
+    label = choice[0]
+    if isinstance(label, str):
+        return ("text", 0.0, label)
+    return (
+        ("", 0.0, "") if label is None else ("bool" if isinstance(label, bool) else "number", float(label), repr(label))
+    )
+
+
+def range_text(parameter: Parameter) -> str:
+    if isinstance(parameter, Categorical):
+        return ", ".join(map(str, parameter.choices))
+    if isinstance(parameter, Quantile):
+        return f"scipy.stats.{parameter.distribution.dist.name}{parameter.distribution.args}"
+    scale = " (log)" if parameter.log else ""
+    step = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
+    return f"{parameter.low:g} to {parameter.high:g}{step}{scale}"

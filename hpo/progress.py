@@ -1,0 +1,101 @@
+"""Progress for people: a live bar in a terminal or notebook, a line a minute elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hpo.errors import InvalidOption
+from hpo.units import Metric, format_duration
+
+MODES = ("auto", "bar", "lines", "none")
+_SECONDS_PER_LINE = 60.0
+
+
+class Progress:
+    """Counts the trials of one job: a run, or the runs of a comparison.
+
+    Args:
+        mode: ``auto``, ``bar``, ``lines`` or ``none``.
+        metric: how values are shown.
+        n_total: trials of the whole job; None until the first run says it.
+        clock: seconds; replaced in tests.
+    """
+
+    def __init__(
+        self, mode: str, metric: Metric, n_total: int | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if mode not in MODES:
+            raise InvalidOption(f"progress={mode!r}: give one of {', '.join(MODES)}")
+        self._mode = ("bar" if _is_live() else "lines") if mode == "auto" else mode
+        self._metric, self._n_total, self._clock = metric, n_total, clock
+        self._n_done = self._n_new = self._n_failed = 0
+        self._run, self._best, self._reference = "", None, None  # type: tuple[str, float | None, float | None]
+        self._begun = self._last_line = clock()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def begin_run(self, run: str, *, n_done: int, n_total: int, best: float | None, reference: float | None) -> None:
+        """A run begins, or goes on, with ``n_done`` of its ``n_total`` trials told."""
+        self._run, self._best, self._reference = run, best, reference
+        self._n_done += n_done
+        if self._n_total is None:
+            self._n_total = n_total
+        if self._mode == "bar" and self._bar is None:
+            self._bar, self._task = _live_bar(self._n_total)
+        self._show()
+
+    def told(self, value: float | None, error: str | None) -> None:
+        """A trial was recorded, with its value or its error."""
+        self._n_done += 1
+        self._n_new += 1
+        self._n_failed += error is not None
+        if value is not None and (self._best is None or value > self._best):
+            self._best = value
+        self._show()
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._n_done, total=self._n_total, text=self._text())
+        elif self._mode == "lines" and self._clock() - self._last_line >= _SECONDS_PER_LINE:
+            self._last_line = self._clock()
+            print(f"{self._run}: {self._n_done}/{self._n_total} trials, {self._text()}", file=sys.stderr, flush=True)
+
+    def _text(self) -> str:
+        parts = [
+            f"{self._metric.label} {self._metric.text(self._best)} (reference {self._metric.text(self._reference)})"
+        ]
+        if self._n_failed:
+            parts.append(f"{self._n_failed} failed")
+        spent = self._clock() - self._begun
+        if self._n_new and spent > 0:
+            rate = self._n_new / spent
+            parts.append(f"{rate:.2g} trials/s")
+            left = max((self._n_total or 0) - self._n_done, 0)
+            parts.append(f"about {format_duration(left / rate)} left" if left else "done")
+        return ", ".join([self._run, *parts] if self._bar is not None else parts)
+
+
+def _is_live() -> bool:
+    if "ipykernel" in sys.modules:
+        return True
+    return sys.stderr.isatty()
+
+
+def _live_bar(n_total: int | None) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[text]}", markup=False))
+    bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
+    bar.start()
+    return bar, bar.add_task("", total=n_total, text="")

@@ -1,0 +1,157 @@
+"""The working study: Optuna's samplers asked and told in memory, so that a proposal depends on told trials only."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from hpo.evaluation import Evaluation
+from hpo.grid import GridSampler
+from hpo.records import TrialRecord
+from hpo.run_name import RunName
+from hpo.samplers import Sampler, derive_seed
+from hpo.space import Configuration, SearchSpace
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration to evaluate.
+
+    Attributes:
+        trial: Optuna's trial, asked and not yet told.
+        configuration: stored values of the active hyperparameters.
+        started: when it was proposed; ``clock`` is the same moment on a clock that never steps.
+        sampler_seconds: what the proposal took.
+        sampler_state: study attributes that the sampler changed by proposing.
+    """
+
+    trial: Trial
+    configuration: Configuration
+    started: datetime
+    clock: float
+    sampler_seconds: float
+    sampler_state: Mapping[str, Any]
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.trial.number
+
+
+class WorkingStudy:
+    """Proposes trial after trial of one run.
+
+    For each trial the sampler is made afresh, seeded by (study, sampler, seed, trial number), so that a run
+    continued from its stored trials proposes what the uninterrupted run would have.
+
+    Args:
+        run: its name, which Optuna's working study bears too.
+        space, sampler, start: what is searched, how, and which configurations come first.
+        stored: the run's trials so far, in number order.
+        sampler_state: study attributes the run's sampler stored so far.
+        retry_failed: whether the grid proposes cells again whose every trial so far failed.
+    """
+
+    def __init__(
+        self,
+        run: RunName,
+        space: SearchSpace,
+        sampler: Sampler,
+        *,
+        start: Sequence[Configuration] = (),
+        stored: Sequence[FrozenTrial] = (),
+        sampler_state: Mapping[str, Any] | None = None,
+        retry_failed: bool = False,
+    ) -> None:
+        self._run, self._space, self._sampler, self._start = run, space, sampler, start
+        self._storage = InMemoryStorage()
+        self._study = _quiet_study(self._storage, str(run))
+        self._study_id = self._storage.get_study_id_from_name(str(run))
+        for key, value in (sampler_state or {}).items():
+            self._storage.set_study_system_attr(self._study_id, key, value)
+        self._study.add_trials(stored)
+        self._proposed = {_key(trial.params) for trial in stored}
+        self._persistent: BaseSampler | None = None
+        if sampler.kind.is_per_run:
+            self._persistent = sampler.build(space, derive_seed(run.study, sampler.label, run.seed))
+        self.n_retries = 0
+        if retry_failed and isinstance(self._persistent, GridSampler):
+            again = failed_configurations(stored)
+            self._persistent.retry(again)
+            self.n_retries = len(again)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials proposed so far, told or not, in number order; not to be changed."""
+        return self._study.get_trials(deepcopy=False)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every cell of the grid, or every configuration of a finite space, has been proposed."""
+        if isinstance(self._persistent, GridSampler):
+            return self._persistent.is_exhausted(self._study)
+        return self._space.size is not None and len(self._proposed) >= self._space.size
+
+    def propose(self) -> Proposal:
+        """Ask for the next trial."""
+        number = len(self.trials)
+        started, clock = datetime.now(UTC), time.perf_counter()
+        before = self._storage.get_study_system_attrs(self._study_id)
+        if number < len(self._start):
+            self._study.enqueue_trial(self._start[number])
+        self._study.sampler = self._persistent or self._sampler.build(
+            self._space, derive_seed(self._run.study, self._sampler.label, self._run.seed, number)
+        )
+        trial = self._study.ask()
+        configuration = self._space.suggest(trial)
+        self._proposed.add(_key(configuration))
+        after = self._storage.get_study_system_attrs(self._study_id)
+        return Proposal(
+            trial=trial,
+            configuration=configuration,
+            started=started,
+            clock=clock,
+            sampler_seconds=time.perf_counter() - clock,
+            sampler_state={key: value for key, value in after.items() if before.get(key) is not value},
+        )
+
+    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
+        """Tell the sampler what became of a proposal; returns what is to be stored."""
+        for fold, score in enumerate(evaluation.fold_scores):
+            proposal.trial.report(score, fold)
+        for name, value in attributes.items():
+            proposal.trial.set_user_attr(name, value)
+        if evaluation.value is None:
+            told = self._study.tell(proposal.trial, state=TrialState.FAIL)
+        else:
+            told = self._study.tell(proposal.trial, evaluation.value)
+        elapsed = timedelta(seconds=time.perf_counter() - proposal.clock)
+        return TrialRecord(told, proposal.started, proposal.started + elapsed, proposal.sampler_state)
+
+
+def failed_configurations(trials: Sequence[FrozenTrial]) -> list[Configuration]:
+    """Distinct configurations that have been tried and never succeeded, in the order they were tried."""
+    keys = {trial.number: _key(trial.params) for trial in trials}
+    succeeded = {keys[trial.number] for trial in trials if trial.state != TrialState.FAIL}
+    failed = {keys[trial.number]: dict(trial.params) for trial in trials if trial.state == TrialState.FAIL}
+    return [configuration for key, configuration in failed.items() if key not in succeeded]
+
+
+def _key(configuration: Mapping[str, Any]) -> str:
+    return json.dumps(configuration, sort_keys=True)
+
+
+def _quiet_study(storage: InMemoryStorage, name: str) -> optuna.Study:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce each study in memory
+    try:
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize")
+    finally:
+        optuna.logging.set_verbosity(verbosity)

@@ -1,0 +1,159 @@
+"""The one place that writes trials: straight into Optuna's own tables, one transaction each.
+
+Optuna's storage spends 16 to 57 ms a trial on object-relational work per statement; the same rows as plain
+inserts take well under one. A test proves that what is written here equals what Optuna's public API reads back.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.errors import RunInUse
+
+studies = models.StudyModel.__table__
+directions = models.StudyDirectionModel.__table__
+study_attributes = models.StudyUserAttributeModel.__table__
+study_system_attributes = models.StudySystemAttributeModel.__table__
+trials = models.TrialModel.__table__
+trial_values = models.TrialValueModel.__table__
+trial_params = models.TrialParamModel.__table__
+trial_folds = models.TrialIntermediateValueModel.__table__
+trial_attributes = models.TrialUserAttributeModel.__table__
+trial_system_attributes = models.TrialSystemAttributeModel.__table__
+heartbeats = models.TrialHeartbeatModel.__table__
+
+_FINITE = models.TrialValueModel.TrialValueType.FINITE
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial as it is stored.
+
+    Attributes:
+        trial: number, state, values, parameters, fold scores and attributes.
+        started, finished: aware times.
+        sampler_state: study system attributes that the trial's proposal changed.
+    """
+
+    trial: FrozenTrial
+    started: datetime
+    finished: datetime
+    sampler_state: Mapping[str, Any]
+
+
+def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, Any]) -> int:
+    """Insert a run that maximises its metric, with its attributes; returns its study id."""
+    study_id: int = connection.execute(studies.insert().values(study_name=name)).inserted_primary_key[0]  # type: ignore[index]
+    connection.execute(directions.insert().values(study_id=study_id, objective=0, direction=StudyDirection.MAXIMIZE))
+    connection.execute(
+        study_attributes.insert(),
+        [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()],
+    )
+    return study_id
+
+
+def write_attributes(
+    connection: sa.Connection, study_id: int, values: Mapping[str, Any], table: sa.Table = study_attributes
+) -> None:
+    """Insert or replace attributes of a run."""
+    for key, value in values.items():
+        which = (table.c.study_id == study_id) & (table.c.key == key)
+        if connection.execute(table.update().where(which).values(value_json=json.dumps(value))).rowcount == 0:
+            connection.execute(table.insert().values(study_id=study_id, key=key, value_json=json.dumps(value)))
+
+
+def lock_run(connection: sa.Connection, study_id: int) -> None:
+    """Lock the run's row until the transaction ends; as its first statement this takes SQLite's write lock too."""
+    connection.execute(studies.update().where(studies.c.study_id == study_id).values(study_id=study_id))
+
+
+def write_trial(connection: sa.Connection, run: str, study_id: int, record: TrialRecord) -> int:
+    """Insert a trial under the next number and return its trial id.
+
+    Raises:
+        RunInUse: the run does not have exactly ``trial.number`` trials, because somebody else wrote to it.
+    """
+    trial = record.trial
+    lock_run(connection, study_id)
+    last = connection.execute(
+        sa.select(trials.c.number).where(trials.c.study_id == study_id).order_by(trials.c.trial_id.desc()).limit(1)
+    ).scalar()
+    if (-1 if last is None else last) != trial.number - 1:
+        raise RunInUse(
+            f"{run} has {0 if last is None else last + 1} trials where {trial.number} were expected: another process "
+            "is recording it, or trials were added by hand; wait for it to end, then run again to resume"
+        )
+    inserted = connection.execute(
+        trials.insert().values(
+            study_id=study_id,
+            number=trial.number,
+            state=trial.state,
+            datetime_start=_naive_utc(record.started),
+            datetime_complete=_naive_utc(record.finished),
+        )
+    )
+    trial_id: int = inserted.inserted_primary_key[0]  # type: ignore[index]
+    if trial.state == TrialState.COMPLETE:
+        assert trial.value is not None  # Optuna refuses a COMPLETE trial without a finite value
+        connection.execute(
+            trial_values.insert().values(trial_id=trial_id, objective=0, value=trial.value, value_type=_FINITE)
+        )
+    _insert_many(connection, trial_params, _param_rows(trial, trial_id))
+    _insert_many(connection, trial_folds, [_fold_row(trial_id, *step) for step in trial.intermediate_values.items()])
+    _insert_many(connection, trial_attributes, _attribute_rows(trial_id, trial.user_attrs))
+    _insert_many(connection, trial_system_attributes, _attribute_rows(trial_id, trial.system_attrs))
+    if record.sampler_state:
+        write_attributes(connection, study_id, record.sampler_state, study_system_attributes)
+    return trial_id
+
+
+def delete_run(connection: sa.Connection, study_id: int) -> None:
+    """Delete a run and all that belongs to it."""
+    lock_run(connection, study_id)
+    own = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    for table in (trial_values, trial_params, trial_folds, trial_attributes, trial_system_attributes, heartbeats):
+        connection.execute(table.delete().where(table.c.trial_id.in_(own)))
+    for table in (trials, study_attributes, study_system_attributes, directions, studies):
+        connection.execute(table.delete().where(table.c.study_id == study_id))
+
+
+def _insert_many(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(table.insert(), rows)
+
+
+def _param_rows(trial: FrozenTrial, trial_id: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": trial.distributions[name].to_internal_repr(value),
+            "distribution_json": _distribution_json(trial.distributions[name]),
+        }
+        for name, value in trial.params.items()
+    ]
+
+
+def _distribution_json(distribution: BaseDistribution) -> str:
+    return distribution_to_json(distribution)
+
+
+def _fold_row(trial_id: int, step: int, score: float) -> dict[str, Any]:
+    value, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(score)
+    return {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": kind}
+
+
+def _attribute_rows(trial_id: int, attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+
+
+def _naive_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,53 @@
+"""The name of a run, ``digits-mlp@2/tpe/split0-seed0``: which study, sampler, split and seed."""
+
+import re
+from dataclasses import dataclass
+
+from hpo.errors import UnknownRun
+
+_PATTERN = re.compile(
+    r"(?P<study>[^/@]+)(?:@(?P<version>[1-9]\d*))?/(?P<sampler>.+)/split(?P<split>\d+)-seed(?P<seed>\d+)"
+)
+
+
+@dataclass(frozen=True)
+class RunName:
+    """The parts of a run's name.
+
+    Attributes:
+        study: name of the study definition.
+        version: 1, or higher once the definition has changed and ``--new-version`` was given.
+        sampler: label of the sampler with its options; ``reference`` and ``manual`` name runs without one.
+        split, seed: numbers from 0.
+    """
+
+    study: str
+    version: int
+    sampler: str
+    split: int
+    seed: int
+
+    def __str__(self) -> str:
+        version = f"@{self.version}" if self.version > 1 else ""
+        return f"{self.study}{version}/{self.sampler}/split{self.split}-seed{self.seed}"
+
+    @property
+    def versioned_study(self) -> str:
+        """``digits-mlp`` or ``digits-mlp@2``."""
+        return str(self).partition("/")[0]
+
+    @classmethod
+    def parse(cls, text: str) -> "RunName":
+        """The parts of ``text``; raises UnknownRun where it is no run's name."""
+        match = _PATTERN.fullmatch(text)
+        if match is None:
+            raise UnknownRun(
+                f"{text!r} is no run's name: it reads like digits-mlp/tpe/split0-seed0; hpo list shows them"
+            )
+        return cls(
+            study=match["study"],
+            version=int(match["version"] or 1),
+            sampler=match["sampler"],
+            split=int(match["split"]),
+            seed=int(match["seed"]),
+        )

@@ -1,0 +1,291 @@
+"""The one loop: propose, evaluate, record."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.catalogue import find_study
+from hpo.database import StudyDatabase, as_database
+from hpo.definition import StudyDefinition, context_hash
+from hpo.engine import InProcess
+from hpo.errors import InvalidOption, RunFailed, StudyChanged
+from hpo.evaluation import Evaluation
+from hpo.progress import Progress
+from hpo.proposals import Proposal, WorkingStudy
+from hpo.records import TrialRecord
+from hpo.run_name import RunName
+from hpo.runs import Run
+from hpo.samplers import Factory, Sampler, find_sampler
+from hpo.session import StudySession
+from hpo.space import configuration_key
+
+DEFAULT_TRIALS = 50
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """When a run ends, and what it may take over.
+
+    Attributes:
+        trials: total number of trials the run is to have; None is the whole grid, or 50.
+        timeout: seconds after which no further trial begins; None is no limit.
+        target: value (the scorer's sign) at which the run is done.
+        patience: number of trials without a better one after which the run is done.
+        retry_failed: whether the grid proposes failed cells again.
+        reuse: whether a configuration already evaluated in the same context is not trained again.
+    """
+
+    trials: int | None = None
+    timeout: float | None = None
+    target: float | None = None
+    patience: int | None = None
+    retry_failed: bool = False
+    reuse: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "patience"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InvalidOption(f"{name}={value!r}: give a whole number, 1 or more")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InvalidOption(f"timeout={self.timeout!r}: give a number of seconds above 0")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run: its name.
+        reason: ``budget``, ``exhausted``, ``target``, ``patience`` or ``timeout``.
+        n_new: trials recorded by this call; ``n_reused`` of them were not trained.
+        warnings: category -> count, over the trials of this call.
+        seconds: wall-clock of this call.
+    """
+
+    run: RunName
+    reason: str
+    n_new: int
+    n_reused: int
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to resume."""
+        return self.reason != "timeout"
+
+
+def run(
+    study: "StudyDefinition | str | Path",
+    *,
+    sampler: "str | Factory | Sampler" = "tpe",
+    seed: int = 0,
+    split: int = 0,
+    trials: int | None = None,
+    database: "StudyDatabase | str | PathLike[str] | None" = None,
+    timeout: float | None = None,
+    target: float | None = None,
+    patience: int | None = None,
+    retry_failed: bool = False,
+    reuse: bool = True,
+    new_version: bool = False,
+    progress: str = "auto",
+) -> Run:
+    """Run one study with one sampler up to a budget, or resume it.
+
+    Args:
+        study: a definition, the name of a study, or the path of a script.
+        sampler: name, name with options as in ``"tpe(n_startup_trials=20)"``, or factory seed -> optuna sampler.
+        seed, split: whole numbers from 0; the split decides which rows train and which validate.
+        trials: total number of trials the run is to have; None is the whole grid, or 50.
+        database: a :class:`StudyDatabase`, a URL, a path, ``":memory:"``, or None for the default.
+        timeout: seconds after which no further trial begins.
+        target, patience: end the run at this value (the scorer's sign), or after so many trials without a better one.
+        retry_failed: propose failed cells of the grid again.
+        reuse: do not train a configuration again that was evaluated in the same context.
+        new_version: where the definition has changed, begin a new version of the study.
+        progress: ``auto``, ``bar``, ``lines`` or ``none``.
+
+    Returns:
+        The run, whose ``best``, ``trials`` and ``best_estimator()`` read the database.
+
+    Raises:
+        HpoError: bad input (nothing was stored), or :class:`hpo.RunFailed` when every trial failed.
+    """
+    options = RunOptions(trials, timeout, target, patience, retry_failed, reuse)
+    chosen = find_sampler(sampler)
+    definition = find_study(study)
+    chosen.check(definition.space)
+    check_numbers(seed=seed, split=split)
+    opened = as_database(database)
+    session = StudySession(definition, opened, new_version=new_version)
+    with Progress(progress, definition.shown_metric) as shown:
+        outcome = drive(session, chosen, seed=seed, split=split, options=options, progress=shown)
+    return Run(outcome.run, opened, definition)
+
+
+def drive(
+    session: StudySession, sampler: Sampler, *, seed: int, split: int, options: RunOptions, progress: Progress
+) -> Outcome:
+    """Run or resume one run of an opened study until its budget, or an option, ends it.
+
+    Raises:
+        RunFailed: every trial of the run failed.
+    """
+    begun = time.monotonic()
+    deadline = None if options.timeout is None else begun + options.timeout
+    name = session.name(sampler.label, split, seed)
+    problem = session.problem(split)
+    reference = session.reference(split)
+    budget = options.trials or default_budget(session.definition, sampler)
+    study_id = session.open_run(name, budget, {"hash_sampler": sampler.hash} if sampler.hash else {})
+    loop = _Loop(session, name, study_id, sampler, options)
+    progress.begin_run(
+        str(name), n_done=loop.told.n, n_total=max(budget, loop.told.n), best=loop.told.best, reference=reference.value
+    )
+    engine = InProcess(problem)
+    while (reason := loop.reason_to_stop(deadline)) is None:
+        proposal = loop.working.propose()
+        used = session.definition.space.use(proposal.configuration)
+        key = configuration_key(used)
+        evaluation, origin = loop.known(key)
+        if evaluation is None:
+            engine.submit(proposal.number, used)
+            _, evaluation = engine.wait()
+        loop.record(proposal, evaluation, key, origin)
+        progress.told(evaluation.value, evaluation.error)
+    if reason not in {"budget", "timeout"}:
+        session.database.set_attributes(study_id, {"stopped": reason})
+    if loop.told.n and loop.told.best is None:
+        error, count = loop.told.errors.most_common(1)[0]
+        raise RunFailed(f"all {loop.told.n} trials of {name} failed, {count} of them with: {error}")
+    return Outcome(name, reason, loop.n_new, loop.n_reused, dict(loop.warnings), time.monotonic() - begun)
+
+
+def default_budget(definition: StudyDefinition, sampler: Sampler) -> int:
+    """Trials of a run whose budget is not given: the whole grid (and what starts outside it), or 50."""
+    if not sampler.is_grid:
+        return DEFAULT_TRIALS
+    space = definition.space
+    return space.grid_size + sum(not space.is_cell(configuration) for configuration in definition.start)
+
+
+def check_numbers(**numbers: int) -> None:
+    """Raise InvalidOption unless each is a whole number from 0."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more")
+
+
+class _Loop:
+    """The state of one run while it is driven: what was told, and what is known from elsewhere."""
+
+    def __init__(
+        self, session: StudySession, name: RunName, study_id: int, sampler: Sampler, options: RunOptions
+    ) -> None:
+        self._session, self._name, self._study_id = session, str(name), study_id
+        self._space = session.definition.space
+        # The whole grid has no budget: it ends when every cell was tried, and again for those retried.
+        self._budget = options.trials if options.trials or sampler.is_grid else DEFAULT_TRIALS
+        stored = session.database.optuna_trials(study_id)
+        self._check(stored)
+        self.working = WorkingStudy(
+            name,
+            self._space,
+            sampler,
+            start=[dict(configuration) for configuration in session.definition.start],
+            stored=stored,
+            sampler_state=session.database.sampler_state(study_id),
+            retry_failed=options.retry_failed,
+        )
+        context = context_hash(session.hashes, name.split)
+        self._origins = session.database.evaluations(context) if options.reuse else {}
+        self._reuses = options.reuse
+        self.told = _Told(options)
+        for trial in stored:
+            self.told.add(trial)
+        self.n_new = self.n_reused = 0
+        self.warnings: Counter[str] = Counter()
+
+    def _check(self, stored: list[FrozenTrial]) -> None:
+        for position, trial in enumerate(stored):
+            if trial.number != position or not trial.state.is_finished() or "configuration" not in trial.user_attrs:
+                raise StudyChanged(
+                    f"trial {trial.number} of {self._name} ({trial.state.name}) was not recorded by hpo: something else "
+                    f"wrote to this run; remove it with hpo delete '{self._name}', then run it anew"
+                )
+
+    def reason_to_stop(self, deadline: float | None) -> str | None:
+        """What ends the run now, or None."""
+        if self._budget is not None and self.told.n >= self._budget:
+            return "budget"
+        reason = self.told.reason_to_stop()
+        if reason is None and self.working.is_exhausted:
+            reason = "exhausted" if self._budget is not None else "budget"
+        if reason is None and deadline is not None and time.monotonic() >= deadline:
+            reason = "timeout"
+        return reason
+
+    def known(self, key: str) -> tuple[Evaluation | None, str | None]:
+        """What a configuration scored in this context before, and in which trial; None where it must be trained."""
+        origin = self._origins.get(key)
+        if origin is None:
+            return None, None
+        run, _, number = origin.rpartition("#")
+        is_own = run == self._name
+        trial = self.working.trials[int(number)] if is_own else self._session.database.trial(run, int(number))
+        if trial is None or trial.state != TrialState.COMPLETE or trial.value is None:  # deleted meanwhile
+            return None, None
+        folds = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+        evaluation = Evaluation.from_stored(trial.value, folds, trial.user_attrs)
+        return evaluation, trial.user_attrs.get("duplicate_of", origin)
+
+    def record(self, proposal: Proposal, evaluation: Evaluation, key: str, origin: str | None) -> None:
+        """Tell the sampler and store the trial."""
+        attributes = {
+            **evaluation.attributes(),
+            "configuration": key,
+            "sampler_seconds": round(proposal.sampler_seconds, 6),
+            **self._space.quantile_values(proposal.configuration),
+        }
+        if origin is not None:
+            attributes["duplicate_of"] = origin
+        record: TrialRecord = self.working.tell(proposal, evaluation, attributes)
+        self._session.database.record(self._name, self._study_id, record)
+        self.told.add(record.trial)
+        if self._reuses and evaluation.value is not None:
+            self._origins.setdefault(key, f"{self._name}#{proposal.number}")
+        self.n_new += 1
+        self.n_reused += origin is not None
+        self.warnings.update(evaluation.warnings)
+
+
+class _Told:
+    """What ends a run and depends only on the trials told, in order: so that resuming changes nothing."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._target, self._patience = options.target, options.patience
+        self.n = 0
+        self.best: float | None = None
+        self._n_at_best = 0
+        self.errors: Counter[str] = Counter()
+
+    def add(self, trial: FrozenTrial) -> None:
+        self.n += 1
+        if trial.state == TrialState.FAIL:
+            self.errors[trial.user_attrs.get("error", "an unknown error")] += 1
+        elif trial.value is not None and (self.best is None or trial.value > self.best):
+            self.best, self._n_at_best = trial.value, self.n
+
+    def reason_to_stop(self) -> str | None:
+        if self._target is not None and self.best is not None and self.best >= self._target:
+            return "target"
+        if self._patience is not None and self.n - self._n_at_best >= self._patience:
+            return "patience"
+        return None

@@ -1,0 +1,159 @@
+"""A run as its user holds it: its trials, its best, and the model that its best makes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.database import StudyDatabase
+from hpo.definition import StudyDefinition
+from hpo.errors import UnknownRun
+from hpo.evaluation import Problem
+from hpo.run_name import RunName
+from hpo.units import Metric
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration, trained and scored.
+
+    Attributes:
+        number: from 0, in the order of proposals.
+        state: ``COMPLETE``, ``FAIL`` or ``PRUNED``.
+        params: stored hyperparameters, labels for objects.
+        value, train_score: mean over folds on validation and training rows, the scorer's sign; None if failed.
+        fold_scores: validation score of each fold.
+        fit_seconds, score_seconds: sums over the folds.
+        peak_memory_mb: NaN where unknown.
+        attributes: all that is stored with the trial, also extra metrics, warnings, error.
+    """
+
+    number: int
+    state: str
+    params: Mapping[str, Any]
+    value: float | None
+    train_score: float | None
+    fold_scores: tuple[float, ...]
+    fit_seconds: float
+    score_seconds: float
+    peak_memory_mb: float
+    attributes: Mapping[str, Any]
+
+    @classmethod
+    def from_optuna(cls, trial: FrozenTrial) -> "Trial":
+        """The trial as Optuna's frozen trial has it."""
+        attributes = trial.user_attrs
+        return cls(
+            number=trial.number,
+            state=trial.state.name,
+            params=dict(trial.params),
+            value=trial.value if trial.state == TrialState.COMPLETE else None,
+            train_score=attributes.get("train_score"),
+            fold_scores=tuple(trial.intermediate_values[step] for step in sorted(trial.intermediate_values)),
+            fit_seconds=attributes.get("fit_seconds", math.nan),
+            score_seconds=attributes.get("score_seconds", math.nan),
+            peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
+            attributes=dict(attributes),
+        )
+
+
+class Run:
+    """One run in a database.
+
+    Args:
+        name: as in ``digits-mlp/tpe/split0-seed0``.
+        database: where it is.
+        definition: what was tuned; needed for :meth:`best_estimator` only.
+
+    Raises:
+        UnknownRun: the database has no such run.
+    """
+
+    def __init__(
+        self, name: "RunName | str", database: StudyDatabase, definition: StudyDefinition | None = None
+    ) -> None:
+        self.name = name if isinstance(name, RunName) else RunName.parse(name)
+        self.database = database
+        self.definition = definition
+        self._study_id = database.study_id(str(self.name))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is stored with the run: budget, metric, hashes, versions."""
+        return self.database.attributes(self._study_id)
+
+    @property
+    def metric(self) -> Metric:
+        """How its metric is shown to people."""
+        return Metric(self.definition.metric if self.definition else self.attributes["metric"])
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial; columns as in :meth:`StudyDatabase.trials`."""
+        return self.database.trials(str(self.name))
+
+    def trial(self, number: int) -> Trial:
+        """One trial.
+
+        Raises:
+            UnknownRun: the run has no trial of that number.
+        """
+        trial = self.database.trial(str(self.name), number)
+        if trial is None:
+            n_trials = len(self.database.optuna_trials(self._study_id))
+            raise UnknownRun(f"{self.name} has no trial {number}: it has {n_trials}, numbered from 0")
+        return Trial.from_optuna(trial)
+
+    @property
+    def best(self) -> Trial:
+        """The first of the complete trials with the highest value.
+
+        Raises:
+            UnknownRun: no trial is complete.
+        """
+        complete = [t for t in self.database.optuna_trials(self._study_id) if t.state == TrialState.COMPLETE]
+        if not complete:
+            raise UnknownRun(f"{self.name} has no complete trial yet")
+        return Trial.from_optuna(max(complete, key=lambda trial: (trial.value, -trial.number)))
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """Hyperparameters of the best trial, as they are stored."""
+        return dict(self.best.params)
+
+    @property
+    def reference(self) -> Trial | None:
+        """The estimator's usual hyperparameters on the same split, or None where they were not evaluated."""
+        name = RunName(self.name.study, self.name.version, "reference", self.name.split, 0)
+        trial = self.database.trial(str(name), 0)
+        return None if trial is None else Trial.from_optuna(trial)
+
+    def best_estimator(self) -> Any:
+        """The best configuration trained on train and validation rows; the sealed test is not opened.
+
+        Raises:
+            UnknownRun: the run was opened without its definition.
+        """
+        if self.definition is None:
+            raise UnknownRun(f"{self.name} was opened without its study definition, which is needed to train")
+        problem = Problem(self.definition, self.name.split)
+        X, y, fit_params = problem.rows(problem.partition.development)
+        estimator = problem.estimator(self.definition.space.use(self.best.params))
+        return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.name)!r}, database={self.database.name!r})"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        best = self.best
+        rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in best.params.items())
+        return (
+            f"<b>{escape(str(self.name))}</b><br>best {escape(self.metric.label)} "
+            f"{self.metric.text(best.value)} in trial {best.number} ({self.metric.direction})"
+            f"<table><tr><th>hyperparameter</th><th>value</th></tr>{rows}</table>"
+        )

@@ -1,0 +1,243 @@
+"""One table of samplers: what each is, how it is built, what it needs and supports."""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+
+from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
+from hpo.fingerprint import fingerprint
+from hpo.grid import GridSampler
+from hpo.hyperparameters import Categorical
+from hpo.qmc import QMCSampler
+from hpo.space import SearchSpace
+
+Factory = Callable[[int], BaseSampler]
+RESERVED = ("reference", "manual")
+ENTRY_POINTS = "hpo.samplers"
+
+
+@dataclass(frozen=True)
+class SamplerKind:
+    """A row of the table.
+
+    Attributes:
+        summary: what it is, in a few words.
+        build: (space, seed, options) -> Optuna sampler.
+        options: names that may be given in parentheses.
+        is_per_run: one object serves the whole run, because its proposals depend on the trial's number and
+            on what was tried only; otherwise one is made afresh for each trial, from a seed of its own.
+        supports_conditions: whether conditional hyperparameters are modelled.
+        searches: what it proposes from.
+        fewest_trials: below this budget it is no better than random search, or does not begin.
+        module: what must be importable, and ``extra`` the extra that installs it.
+        refuses: space -> why it cannot be searched, or None.
+    """
+
+    summary: str
+    build: Callable[[SearchSpace, int, Mapping[str, Any]], BaseSampler]
+    options: tuple[str, ...] = ()
+    is_per_run: bool = False
+    supports_conditions: bool = True
+    searches: str = "the whole space"
+    fewest_trials: int = 1
+    module: str | None = None
+    extra: str | None = None
+    refuses: Callable[[SearchSpace], str | None] = field(default=lambda space: None)
+
+
+def _build_tpe(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
+    # group=True models each combination of active hyperparameters by itself (Watanabe 2023, section 3.4).
+    return TPESampler(**{"group": space.is_conditional, **options}, seed=seed)
+
+
+def _build_cmaes(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
+    return CmaEsSampler(**options, seed=seed, warn_independent_sampling=False)
+
+
+def _refuses_cmaes(space: SearchSpace) -> str | None:
+    if space.is_conditional:
+        return f"cmaes cannot search hyperparameters that exist only under others ({_names(space.conditional_names())})"
+    n_numbers = sum(not isinstance(parameter, Categorical) for parameter in space.parameters.values())
+    return f"cmaes needs 2 numeric hyperparameters or more, and there are {n_numbers}" if n_numbers < 2 else None
+
+
+def _refuses_gp(space: SearchSpace) -> str | None:
+    if space.is_conditional:
+        return f"gp cannot search hyperparameters that exist only under others ({_names(space.conditional_names())})"
+    return None
+
+
+def _options_of(sampler: type, *not_ours: str) -> tuple[str, ...]:
+    """The constructor's options that a command line can spell: no callables, nothing deprecated."""
+    return tuple(name for name in inspect.signature(sampler).parameters if name not in {"seed", *not_ours})
+
+
+SAMPLERS: dict[str, SamplerKind] = {
+    "grid": SamplerKind(
+        "every cell of the grid exactly once, in a seeded random order",
+        lambda space, seed, options: GridSampler(space, seed),
+        is_per_run=True,
+        searches="the grid's levels",
+    ),
+    "random": SamplerKind(
+        "independent uniform draws: the baseline", lambda space, seed, options: RandomSampler(seed=seed)
+    ),
+    "tpe": SamplerKind(
+        "Bayesian optimization with tree-structured Parzen estimators",
+        _build_tpe,
+        options=("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
+        fewest_trials=20,
+    ),
+    "qmc": SamplerKind(
+        "quasi-Monte Carlo: scrambled Sobol points, more even than random",
+        lambda space, seed, options: QMCSampler(space, seed),
+        is_per_run=True,
+        fewest_trials=8,
+    ),
+    "cmaes": SamplerKind(
+        "covariance matrix adaptation evolution strategy; choices are drawn at random",
+        _build_cmaes,
+        options=("n_startup_trials", "popsize", "use_separable_cma", "with_margin", "lr_adapt"),
+        supports_conditions=False,
+        fewest_trials=40,
+        module="cmaes",
+        refuses=_refuses_cmaes,
+    ),
+    "gp": SamplerKind(
+        "Bayesian optimization with a Gaussian process",
+        lambda space, seed, options: GPSampler(**options, seed=seed),
+        options=("n_startup_trials", "deterministic_objective"),
+        supports_conditions=False,
+        fewest_trials=20,
+        module="torch",
+        extra="torch",
+        refuses=_refuses_gp,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler as a user asked for it.
+
+    Attributes:
+        label: its name with its options, as in ``tpe(n_startup_trials=20)``; part of the run's name.
+        kind: its row in the table.
+        options: given in parentheses.
+        hash: fingerprint of a user's own factory; empty for those in the table.
+    """
+
+    label: str
+    kind: SamplerKind
+    options: Mapping[str, Any]
+    hash: str = ""
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether it walks the grid, whose size is its natural budget."""
+        return self.kind is SAMPLERS["grid"]
+
+    def check(self, space: SearchSpace) -> None:
+        """Raise UnsuitableSampler where this sampler cannot search the space, before anything is trained."""
+        kind = self.kind
+        if kind.module is not None and importlib.util.find_spec(kind.module) is None:
+            install = f"pip install 'hpo-studies[{kind.extra}]'" if kind.extra else f"pip install {kind.module}"
+            raise UnsuitableSampler(f"{self.label} needs {kind.module}, which is not installed: {install}")
+        reason = kind.refuses(space)
+        if reason is not None:
+            able = [name for name, other in SAMPLERS.items() if other.supports_conditions and other.module is None]
+            raise UnsuitableSampler(f"{reason}; use {', '.join(able)}")
+        try:
+            self.build(space, 0)
+        except (ValueError, TypeError) as error:
+            raise InvalidOption(f"the options of {self.label} are refused: {error}") from error
+
+    def build(self, space: SearchSpace, seed: int) -> BaseSampler:
+        """The Optuna sampler for one trial, or for the run where ``kind.is_per_run``."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return self.kind.build(space, seed, self.options)
+
+
+def find_sampler(given: "str | Factory | Sampler") -> Sampler:
+    """The sampler of a name, of a name with options, or of a factory ``seed -> optuna sampler``.
+
+    Raises:
+        UnknownSampler, InvalidOption: what is known.
+    """
+    if isinstance(given, Sampler):
+        return given
+    if callable(given):
+        return _from_factory(getattr(given, "__name__", type(given).__name__), given)
+    name, options = _parse(given)
+    if name in SAMPLERS:
+        kind = SAMPLERS[name]
+        for option in options:
+            if option not in kind.options:
+                known = f"its options are {', '.join(kind.options)}" if kind.options else "it has none"
+                raise InvalidOption(f"{name} has no option {option!r}: {known}")
+        return Sampler(_label(name, options), kind, options)
+    added = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name in added and not options:
+        return _from_factory(name, added[name].load())
+    raise UnknownSampler(f"no sampler {name!r}; known: {', '.join([*SAMPLERS, *sorted(added)])}")
+
+
+def derive_seed(*parts: str | int) -> int:
+    """A seed that is independent for different parts (study, sampler, seed, trial number)."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int(np.random.SeedSequence(int.from_bytes(digest, "big")).generate_state(1)[0])
+
+
+def _from_factory(name: str, factory: Any) -> Sampler:
+    if not name.replace("_", "").replace("-", "").isalnum() or name in {*SAMPLERS, *RESERVED}:
+        raise InvalidOption(
+            f"a sampler's factory named {name!r} cannot name a run: write a function whose name is not in "
+            f"{', '.join([*SAMPLERS, *RESERVED])}"
+        )
+    kind = SamplerKind(f"the user's own factory {name}", functools.partial(_call_factory, name, factory))
+    return Sampler(name, kind, {}, fingerprint(factory, f"the sampler {name}"))
+
+
+def _call_factory(name: str, factory: Any, space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
+    made = factory(seed)
+    if not isinstance(made, BaseSampler):
+        raise TypeError(f"{name}(seed) returned a {type(made).__name__}, not an optuna sampler")
+    return made
+
+
+def _parse(text: str) -> tuple[str, dict[str, Any]]:
+    """``tpe(n_startup_trials=20)`` -> name and options; options are Python literals."""
+    if not isinstance(text, str):
+        raise UnknownSampler(f"a sampler is a name or a factory seed -> optuna sampler, not {text!r}")
+    name, parenthesis, rest = text.strip().partition("(")
+    if not parenthesis:
+        return name, {}
+    try:
+        call = ast.parse(f"f({rest}", mode="eval").body
+        assert isinstance(call, ast.Call)
+        if call.args:
+            raise ValueError("options have names")
+        return name.strip(), {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError, AssertionError) as error:
+        raise InvalidOption(f"{text!r} is not understood: write options as in tpe(n_startup_trials=20)") from error
+
+
+def _label(name: str, options: Mapping[str, Any]) -> str:
+    inside = ",".join(f"{option}={options[option]!r}" for option in sorted(options))
+    return f"{name}({inside})" if inside else name
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,285 @@
+"""Search spaces: hyperparameters, the conditions under which they exist, and the exact grid over them."""
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hpo.errors import InvalidSpace
+from hpo.fingerprint import fingerprint
+from hpo.hyperparameters import (
+    Categorical,
+    Configuration,
+    Parameter,
+    Quantile,
+    Suggests,
+    as_parameter,
+    distribution_content,
+    range_text,
+    typed,
+)
+
+
+class SearchSpace:
+    """Named hyperparameters and the conditions under which they exist.
+
+    Args:
+        parameters: name -> Float, Int, Categorical, a plain list of choices, or a frozen scipy.stats distribution.
+
+    Proposals, the grid and the hash do not depend on the order in which parameters or choices are written.
+
+    Raises:
+        InvalidSpace: an unknown parent, a cycle, or a condition no value of the parent can meet.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        if not isinstance(parameters, Mapping) or not parameters:
+            raise InvalidSpace(
+                f"a search space is a dict name -> Float, Int or Categorical; this one is {parameters!r}"
+            )
+        self.parameters: dict[str, Parameter] = {
+            str(name): _in_context(str(name), lambda p=parameter: as_parameter(p))
+            for name, parameter in parameters.items()
+        }
+        self._conditions = {name: self._condition(name) for name in self.parameters}
+        self._order = self._topological()
+        self._levels = {name: _in_context(name, self.parameters[name].levels) for name in self._order}
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some hyperparameters exist only under others."""
+        return any(self._conditions.values())
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the space has finitely many configurations."""
+        return all(parameter.is_finite for parameter in self.parameters.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, parents before children, otherwise alphabetical: the order of proposals."""
+        return self._order
+
+    def conditional_names(self) -> list[str]:
+        """The hyperparameters that exist only under others."""
+        return [name for name in self._order if self._conditions[name]]
+
+    def _condition(self, name: str) -> dict[str, frozenset[str]]:
+        """Parent -> the typed values under which ``name`` exists."""
+        condition = {}
+        for parent, wanted in (self.parameters[name].when or {}).items():
+            if parent not in self.parameters:
+                raise InvalidSpace(
+                    f"{name}: its condition names {parent!r}; known: {', '.join(sorted(self.parameters))}"
+                )
+            values = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
+            if not self.parameters[parent].is_finite:
+                raise InvalidSpace(
+                    f"{name}: its condition names {parent!r}, which is continuous: use an Int or Categorical"
+                )
+            allowed = [
+                _in_context(f"{name}: its condition on {parent!r}", lambda v=v, p=parent: self.parameters[p].check(v))
+                for v in values
+            ]
+            if not allowed:
+                raise InvalidSpace(f"{name}: its condition on {parent!r} allows no value")
+            condition[parent] = frozenset(map(typed, allowed))
+        return condition
+
+    def _topological(self) -> tuple[str, ...]:
+        order: list[str] = []
+        waiting = sorted(self.parameters)
+        while waiting:
+            ready = next((name for name in waiting if self._conditions[name].keys() <= set(order)), None)
+            if ready is None:
+                raise InvalidSpace(f"the conditions of {', '.join(waiting)} form a cycle")
+            order.append(ready)
+            waiting.remove(ready)
+        return tuple(order)
+
+    def is_active(self, name: str, configuration: Mapping[str, Any]) -> bool:
+        """Whether ``name`` exists under the parents' values in ``configuration``."""
+        return all(
+            parent in configuration and typed(configuration[parent]) in allowed
+            for parent, allowed in self._conditions[name].items()
+        )
+
+    def suggest(self, trial: Suggests) -> Configuration:
+        """Propose a configuration define-by-run: a child is asked for only where its condition holds."""
+        configuration: Configuration = {}
+        for name in self._order:
+            if self.is_active(name, configuration):
+                configuration[name] = self.parameters[name].suggest(trial, name)
+        return configuration
+
+    def use(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """What the estimator is given: labels replaced by their objects, quantiles by their values."""
+        return {name: self.parameters[name].use(value) for name, value in configuration.items()}
+
+    def check(self, configuration: Mapping[str, Any], what: str = "the configuration") -> Configuration:
+        """Return a complete, valid configuration as it is stored.
+
+        Raises:
+            InvalidSpace: a name is unknown, missing or inactive, or a value is not allowed.
+        """
+        unknown = sorted(set(configuration) - set(self.parameters))
+        if unknown:
+            raise InvalidSpace(f"{what} names {unknown[0]!r}; the space has {', '.join(sorted(self.parameters))}")
+        checked: Configuration = {}
+        for name in self._order:
+            active = self.is_active(name, checked)
+            if active and name not in configuration:
+                raise InvalidSpace(f"{what} lacks a value for {name!r}")
+            if not active and name in configuration:
+                raise InvalidSpace(
+                    f"{what} sets {name!r}, which exists only when {_when_text(self.parameters[name].when)}"
+                )
+            if active:
+                checked[name] = _in_context(
+                    f"{what}: {name}", lambda n=name: self.parameters[n].check(configuration[n])
+                )
+        return checked
+
+    def witnesses(self) -> Iterator[Configuration]:
+        """For each hyperparameter in turn, a cell of the grid in which it is active, if there is one."""
+        for name in self._order:
+            forced = self._ancestors(name)
+            configuration: Configuration = {}
+            for other in self._order:
+                if self.is_active(other, configuration):
+                    levels = [v for v in self.parameters[other].levels() if typed(v) in forced.get(other, {typed(v)})]
+                    configuration[other] = levels[0] if levels else self.parameters[other].at(0.5)
+            yield configuration
+
+    def _ancestors(self, name: str) -> dict[str, frozenset[str]]:
+        forced = dict(self._conditions[name])
+        for parent in self._conditions[name]:
+            forced = {**self._ancestors(parent), **forced}
+        return forced
+
+    # --- the grid: counted and indexed without being listed ---
+
+    @property
+    def grid_size(self) -> int:
+        """Number of distinct cells of the grid; inactive hyperparameters do not multiply it."""
+        return self._count(0, ())
+
+    def cell(self, index: int) -> Configuration:
+        """The cell at ``index`` in 0 .. grid_size - 1; every index gives another configuration."""
+        if not 0 <= index < self.grid_size:
+            raise InvalidSpace(f"the grid has no cell {index}: it has {self.grid_size}")
+        configuration: Configuration = {}
+        for i, name in enumerate(self._order):
+            if not self.is_active(name, configuration):
+                continue
+            for level in self._levels[name]:
+                configuration[name] = level
+                below = self._count(i + 1, self._relevant(i + 1, configuration))
+                if index < below:
+                    break
+                index -= below
+        return configuration
+
+    @functools.cached_property
+    def _relevant_names(self) -> tuple[tuple[str, ...], ...]:
+        """For each position, the earlier names on which conditions from there on depend."""
+        return tuple(
+            tuple(name for name in self._order[:i] if any(name in self._conditions[later] for later in self._order[i:]))
+            for i in range(len(self._order) + 1)
+        )
+
+    def _relevant(self, i: int, configuration: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+        return tuple((name, configuration[name]) for name in self._relevant_names[i] if name in configuration)
+
+    @functools.cached_property
+    def _counts(self) -> dict[Any, int]:
+        return {}
+
+    def _count(self, i: int, relevant: tuple[tuple[str, Any], ...]) -> int:
+        """Number of ways to complete a configuration from position ``i`` on, given the values that matter."""
+        if i == len(self._order):
+            return 1
+        key = (i, tuple((name, typed(value)) for name, value in relevant))
+        if key not in self._counts:
+            name, known = self._order[i], dict(relevant)
+            if not self.is_active(name, known):
+                self._counts[key] = self._count(i + 1, self._relevant(i + 1, known))
+            elif name not in self._relevant_names[i + 1]:
+                self._counts[key] = len(self._levels[name]) * self._count(i + 1, self._relevant(i + 1, known))
+            else:
+                self._counts[key] = sum(
+                    self._count(i + 1, self._relevant(i + 1, {**known, name: level})) for level in self._levels[name]
+                )
+        return self._counts[key]
+
+    def is_cell(self, configuration: Mapping[str, Any]) -> bool:
+        """Whether a configuration is one of the grid's cells."""
+        return all(typed(value) in map(typed, self._levels[name]) for name, value in configuration.items())
+
+    @functools.cached_property
+    def size(self) -> int | None:
+        """Number of configurations, or None where it is infinite or too large to matter."""
+        exhaustive = {name: parameter.exhaustive() for name, parameter in self.parameters.items()}
+        if any(parameter is None for parameter in exhaustive.values()):
+            return None
+        return SearchSpace(exhaustive).grid_size
+
+    def quantile_values(self, configuration: Mapping[str, Any]) -> dict[str, float]:
+        """For hyperparameters stored as quantiles: name -> the value the estimator is given."""
+        return {
+            name: self.parameters[name].use(value)
+            for name, value in configuration.items()
+            if isinstance(self.parameters[name], Quantile)
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what is searched, the same however the space is written."""
+        return fingerprint(
+            {
+                name: (
+                    type(parameter).__name__,
+                    {key: getattr(parameter, key) for key in ("low", "high", "log", "step") if hasattr(parameter, key)},
+                    parameter.objects if isinstance(parameter, Categorical) else self._levels[name],
+                    self._conditions[name],
+                    distribution_content(parameter.distribution) if isinstance(parameter, Quantile) else None,
+                )
+                for name, parameter in self.parameters.items()
+            },
+            "the search space",
+        )
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({', '.join(f'{name}={parameter!r}' for name, parameter in self.parameters.items())})"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """One row per hyperparameter for tables: name, range, condition."""
+        return [(name, range_text(p), _when_text(p.when)) for name, p in self.parameters.items()]
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows())
+        return f"<table><tr><th>hyperparameter</th><th>range</th><th>only when</th></tr>{body}</table>"
+
+
+def configuration_key(used: Mapping[str, Any]) -> str:
+    """Hash of what the estimator is given, the same whatever the space or the order of names."""
+    plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in used.values())
+    if not plain:
+        return fingerprint(dict(used), "the configuration")
+    return fingerprint(json.dumps(used, sort_keys=True))
+
+
+def _in_context(what: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except InvalidSpace as error:
+        raise InvalidSpace(f"{what}: {error}") from error
+
+
+def _when_text(when: Mapping[str, Any] | None) -> str:
+    return " and ".join(
+        f"{parent} is {' or '.join(map(str, wanted)) if isinstance(wanted, (list, tuple, set, frozenset)) else wanted}"
+        for parent, wanted in (when or {}).items()
+    )

@@ -1,0 +1,60 @@
+"""Durations, and metrics as people read them: errors positive, lower is better."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from hpo.errors import InvalidOption
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds of ``90s``, ``30m``, ``8h``, ``1d`` or a plain positive number of seconds."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(text))
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
+    if seconds <= 0:
+        raise InvalidOption(f"a duration of {text!r} is not understood: write 90s, 30m, 8h or 1d, above zero")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """A duration of ``seconds`` for people: ``0.3 s``, ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+class Metric:
+    """How a metric is shown: its plain name, and whether lower is better.
+
+    Scorers are higher-is-better and so carry errors negated (``neg_log_loss``). The database keeps
+    that sign; what people read does not. ``sign`` is -1 for errors and +1 for scores.
+    """
+
+    def __init__(self, scorer: "str | Callable[..., Any]") -> None:
+        self.key = scorer if isinstance(scorer, str) else scorer_name(scorer)
+        is_error = self.key.startswith("neg_") or getattr(scorer, "_sign", 1) == -1
+        self.sign = -1 if is_error else 1
+        self.label = self.key.removeprefix("neg_").replace("_", " ")
+        self.direction = "lower is better" if is_error else "higher is better"
+
+    def shown(self, score: float) -> float:
+        """The scorer's ``score`` as people read it."""
+        return self.sign * score + 0.0  # + 0.0 turns -0.0 into 0.0
+
+    def text(self, score: float | None) -> str:
+        """The scorer's ``score`` with four significant digits, or a dash where there is none."""
+        return "-" if score is None or score != score else f"{self.shown(score):.4g}"
+
+
+def scorer_name(scorer: Callable[..., Any]) -> str:
+    """The name under which a callable metric is stored: its own, or that of the function it wraps."""
+    wrapped = getattr(scorer, "_score_func", scorer)
+    return str(getattr(wrapped, "__name__", type(wrapped).__name__))
