@@ -7,11 +7,13 @@ Optuna nor scikit-learn.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hpo.version import __version__
+
 if TYPE_CHECKING:
     from hpo.catalogue import find_study as find_study
     from hpo.cli import main as main
-    from hpo.comparison.protocol import Comparison as Comparison
     from hpo.comparison.protocol import compare as compare
+    from hpo.comparison.result import Comparison as Comparison
     from hpo.database import StudyDatabase as StudyDatabase
     from hpo.definition import Data as Data
     from hpo.definition import StudyDefinition as StudyDefinition
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     from hpo.splits import CrossValidation as CrossValidation
     from hpo.splits import Holdout as Holdout
 
-__version__ = "0.1.0"
-
 _ERRORS = (
     "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "NotComparable", "RunFailed", "RunInUse",
     "ScriptFailed", "StudyChanged", "UnknownRun", "UnknownSampler", "UnknownStudy", "UnsuitableSampler",
@@ -52,7 +52,8 @@ _HOMES = {
     **dict.fromkeys(("Holdout", "CrossValidation"), "hpo.splits"),
     **dict.fromkeys(("Data", "StudyDefinition"), "hpo.definition"),
     **dict.fromkeys(("Run", "Trial"), "hpo.runs"),
-    **dict.fromkeys(("Comparison", "compare"), "hpo.comparison.protocol"),
+    "Comparison": "hpo.comparison.result",
+    "compare": "hpo.comparison.protocol",
     "SearchSpace": "hpo.space",
     "StudyDatabase": "hpo.database",
     "find_study": "hpo.catalogue",

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hpo.definition import StudyDefinition, normalised_name
-from hpo.errors import HpoError, ScriptFailed, UnknownStudy
+from hpo.errors import HpoError, InvalidOption, ScriptFailed, UnknownStudy
 from hpo.fingerprint import STUDY_MARK
 
 
@@ -70,6 +70,23 @@ def load_script(path: Path) -> StudyDefinition:
     finally:
         sys.path.remove(str(path.parent))
     return _only_definition(module, path)
+
+
+def copy_study(name: str) -> Path:
+    """Copy a study that can be run by name into ``studies/`` here; an existing file is never replaced."""
+    files = study_files()
+    source = files.get(normalised_name(name))
+    if source is None:
+        raise UnknownStudy(f"no study {name!r} to copy; known: {', '.join(files)}")
+    target = Path.cwd() / "studies" / source.name
+    if target.exists():
+        raise InvalidOption(f"{target} exists already: move it away, or edit it")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise InvalidOption(f"{target} cannot be written: {error.strerror}") from error
+    return target
 
 
 def _only_definition(module: ModuleType, path: Path) -> StudyDefinition:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -151,7 +152,7 @@ class StudyDatabase:
     # --- writing ---
 
     def create_run(self, name: RunName, attributes: Mapping[str, Any]) -> int:
-        """Create a run with its attributes and return its study id; an existing run of that name is returned as it is."""
+        """Create a run with its attributes, unless there is one of that name; returns its study id."""
         try:
             with self._writing() as connection:
                 return records.create_run(connection, str(name), attributes)
@@ -187,8 +188,13 @@ class StudyDatabase:
 
 
 def as_database(database: "StudyDatabase | str | os.PathLike[str] | None") -> StudyDatabase:
-    """The database given: opened from a URL or path, or as it is."""
-    return database if isinstance(database, StudyDatabase) else StudyDatabase(database)
+    """The database given: as it is, or opened from a URL or path; says so where that makes a new file."""
+    if isinstance(database, StudyDatabase):
+        return database
+    opened = StudyDatabase(database)
+    if opened.was_created:
+        print(f"created the study database {opened.path}", file=sys.stderr, flush=True)
+    return opened
 
 
 def _as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
@@ -275,7 +281,8 @@ def _check_file(path: Path) -> None:
         raise UnusableDatabase(f"{path} cannot be read as a database: {error}") from error
     if tables and not tables >= _OPTUNA_TABLES:
         raise UnusableDatabase(
-            f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): name another file with --database"
+            f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): "
+            "name another file with --database"
         )
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from hpo import __version__
 from hpo.errors import InvalidDefinition, InvalidSpace
 from hpo.fingerprint import fingerprint
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
 from hpo.units import Metric, scorer_name
+from hpo.version import __version__
 
 Scorer = str | Callable[..., float]
 
@@ -71,9 +71,7 @@ class StudyDefinition:
     def __post_init__(self) -> None:
         _check_name(self.name)
         if not callable(self.data):
-            raise InvalidDefinition(
-                f"{self.name}: data is a {type(self.data).__name__}: give a function that returns it"
-            )
+            raise InvalidDefinition(f"{self.name}: data is a {type(self.data).__name__}: give a function")
         if not isinstance(self.space, SearchSpace):
             object.__setattr__(self, "space", SearchSpace(self.space))
         if not isinstance(self.split, (Holdout, CrossValidation)):
@@ -96,7 +94,7 @@ class StudyDefinition:
 
                 if scorer not in get_scorer_names():
                     raise InvalidDefinition(
-                        f"{self.name}: metric {scorer!r} is no scikit-learn scorer{_nearest(scorer, get_scorer_names())}"
+                        f"{self.name}: metric {scorer!r} is no scorer's name{_nearest(scorer, get_scorer_names())}"
                     )
             elif not callable(scorer):
                 raise InvalidDefinition(f"{self.name}: metric {scorer!r} is neither a scorer's name nor a function")
@@ -141,7 +139,7 @@ class StudyDefinition:
     @property
     def shown_metric(self) -> Metric:
         """How the metric is shown to people."""
-        return Metric(self.metric)
+        return Metric.of(self.metric)
 
     def build(self, used: Mapping[str, Any]) -> Any:
         """An unfitted estimator with these hyperparameters (objects, not labels)."""
@@ -215,7 +213,7 @@ def _as_data(loaded: Any, name: str) -> Data:
     elif isinstance(loaded, tuple):
         if len(loaded) != 2:
             raise InvalidDefinition(
-                f"{name}: data() returned {len(loaded)} values: return X, (X, y), or hpo.Data(X, y, groups=...)"
+                f"{name}: data() returned {len(loaded)} values: return X, (X, y) or hpo.Data(X, y, groups=...)"
             )
         data = Data(*loaded)
     else:
@@ -224,7 +222,7 @@ def _as_data(loaded: Any, name: str) -> Data:
         try:
             if part is not None and _num_samples(part) != _num_samples(data.X):
                 raise InvalidDefinition(
-                    f"{name}: {part_name} has {_num_samples(part)} rows and X has {_num_samples(data.X)}: give one per row"
+                    f"{name}: {part_name} has {_num_samples(part)} rows, X has {_num_samples(data.X)}: give one per row"
                 )
         except TypeError as error:
             raise InvalidDefinition(f"{name}: data() returned something without rows: {error}") from error

@@ -105,7 +105,7 @@ class _Hasher:
         if value.dtype.hasobject:
             self.add_sequence(value.ravel().tolist(), path)
         else:
-            self.put("bytes", memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8)))
+            self.put("bytes", np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
 
     def add_sparse(self, value: Any, path: str) -> None:
         coo = value.tocoo(copy=True)
@@ -213,7 +213,10 @@ def _state(value: Any) -> Any:
     """The attributes that make up a plain object, or None where Python cannot see into it."""
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if type(value).__reduce_ex__ is object.__reduce_ex__ and hasattr(value, "__dict__"):
+    own_pickling = {"__reduce__", "__reduce_ex__", "__getstate__"} & {
+        n for c in type(value).__mro__[:-1] for n in vars(c)
+    }
+    if not own_pickling and hasattr(value, "__dict__"):
         return vars(value)
     return None
 

@@ -20,8 +20,9 @@ _IDENTITY = ["study", "version", "sampler", "split", "seed"]
 def runs(connection: sa.Connection) -> pd.DataFrame:
     """One row per run, in the order they were created.
 
-    Columns: run, study, version, sampler, split, seed, state (``done``, ``done (patience)`` and the like, or ``unfinished``),
-    complete, failed, pruned (trials), budget, best (highest value, the scorer's sign), metric,
+    Columns: run, study, version, sampler, split, seed, state (``done``, ``done (patience)`` and the like, or
+    ``unfinished``), complete, failed, pruned (trials), budget, best (highest value, the scorer's sign), metric,
+    metric_sign (-1 where the metric is an error, shown positive to people),
     fit_seconds, score_seconds, sampler_seconds (sums over trials, s), started, finished (UTC).
     Studies in the database that are no runs of this package have NaN where they have no such value.
     """
@@ -49,7 +50,7 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
     table = table.merge(_read(connection, counts), on="study_id", how="left")
     table = table.merge(_seconds(connection), on="study_id", how="left")
     table = table.merge(_run_attributes(connection), on="study_id", how="left")
-    for column in (*_IDENTITY, "budget", "metric", "stopped"):
+    for column in (*_IDENTITY, "budget", "metric", "metric_sign", "stopped"):
         if column not in table:
             table[column] = None
     for column in ("complete", "failed", "pruned"):
@@ -59,7 +60,19 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
     table["best"] = table["best"].astype(float)
     table["state"] = _run_states(table)
     seconds = [c for c in ("fit_seconds", "score_seconds", "sampler_seconds") if c in table]
-    columns = ["run", *_IDENTITY, "state", "complete", "failed", "pruned", "budget", "best", "metric", *seconds]
+    columns = [
+        "run",
+        *_IDENTITY,
+        "state",
+        "complete",
+        "failed",
+        "pruned",
+        "budget",
+        "best",
+        "metric",
+        "metric_sign",
+        *seconds,
+    ]
     return table[[*columns, "started", "finished"]]
 
 
@@ -164,7 +177,7 @@ def _seconds(connection: sa.Connection) -> pd.DataFrame:
 
 
 def _run_attributes(connection: sa.Connection) -> pd.DataFrame:
-    wanted = [*_IDENTITY, "budget", "metric", "stopped"]
+    wanted = [*_IDENTITY, "budget", "metric", "metric_sign", "stopped"]
     rows = _read(
         connection,
         sa.select(t.study_attributes.c.study_id, t.study_attributes.c.key, t.study_attributes.c.value_json).where(

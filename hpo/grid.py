@@ -11,7 +11,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from hpo.errors import UnsuitableSampler
-from hpo.space import Configuration, SearchSpace
+from hpo.hyperparameters import Configuration
+from hpo.space import SearchSpace
 
 _ROUNDS = 4  # of the Feistel network; Luby and Rackoff (1988): four make a strong pseudorandom permutation
 

@@ -96,7 +96,7 @@ class Float:
 
     def check(self, value: Any) -> float:
         """Return ``value`` as stored, or raise InvalidSpace."""
-        number = _number(value, float, "a value")
+        number: float = _number(value, float, "a value")
         if not self.low <= number <= self.high:
             raise InvalidSpace(f"{value!r} is outside [{self.low}, {self.high}]")
         if self.step is not None and not math.isclose(
@@ -158,7 +158,7 @@ class Int:
 
     def check(self, value: Any) -> int:
         """Return ``value`` as stored, or raise InvalidSpace."""
-        number = _number(value, int, "a value")
+        number: int = _number(value, int, "a value")
         if not self.low <= number <= self._top or (number - self.low) % self.step:
             step = f" in steps of {self.step}" if self.step != 1 else ""
             raise InvalidSpace(f"{value!r} is outside [{self.low}, {self._top}]{step}")
@@ -274,7 +274,7 @@ class Quantile:
 
     def check(self, value: Any) -> float:
         """Return the quantile ``value``, or raise InvalidSpace."""
-        number = _number(value, float, "a quantile")
+        number: float = _number(value, float, "a quantile")
         if not self._MARGIN <= number <= 1 - self._MARGIN:
             raise InvalidSpace(f"{value!r} is no quantile: a scipy distribution is searched between 0 and 1")
         return number
@@ -288,6 +288,11 @@ Parameter = Float | Int | Categorical | Quantile
 
 
 def as_parameter(given: Any) -> Parameter:
+    """The hyperparameter a user wrote: ours, a list of choices, or a frozen scipy.stats distribution.
+
+    Raises:
+        InvalidSpace: it is none of these.
+    """
     if isinstance(given, (Float, Int, Categorical, Quantile)):
         return given
     if hasattr(given, "ppf") and hasattr(given, "dist"):
@@ -317,6 +322,7 @@ def _from_scipy(given: Any) -> Parameter:
 
 
 def distribution_content(distribution: Any) -> tuple[Any, ...]:
+    """What tells one frozen scipy.stats distribution from another."""
     return (distribution.dist.name, distribution.args, distribution.kwds)
 
 
@@ -374,6 +380,7 @@ def _canonical(choice: tuple[Value, Any]) -> tuple[str, float, str]:
 
 
 def range_text(parameter: Parameter) -> str:
+    """A hyperparameter's range for people."""
     if isinstance(parameter, Categorical):
         return ", ".join(map(str, parameter.choices))
     if isinstance(parameter, Quantile):

@@ -43,6 +43,15 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
+    def note(self, text: str | None) -> None:
+        """Say something once, above the bar."""
+        if text is None or self._mode == "none":
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
     def begin_run(self, run: str, *, n_done: int, n_total: int, best: float | None, reference: float | None) -> None:
         """A run begins, or goes on, with ``n_done`` of its ``n_total`` trials told."""
         self._run, self._best, self._reference = run, best, reference

@@ -14,10 +14,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hpo.evaluation import Evaluation
 from hpo.grid import GridSampler
+from hpo.hyperparameters import Configuration
 from hpo.records import TrialRecord
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed
-from hpo.space import Configuration, SearchSpace
+from hpo.space import SearchSpace
 
 
 @dataclass(frozen=True)

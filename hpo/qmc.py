@@ -35,7 +35,8 @@ class QMCSampler(BaseSampler):
     def _point(self, number: int) -> np.ndarray[Any, Any]:
         while number >= len(self._points):
             self._points = np.concatenate([self._points, self._sobol.random(max(_BLOCK, len(self._points)))])
-        return self._points[number]
+        point: np.ndarray[Any, Any] = self._points[number]
+        return point
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing is sampled jointly: the point is known by the trial's number."""

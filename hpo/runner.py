@@ -10,7 +10,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.catalogue import find_study
-from hpo.database import StudyDatabase, as_database
+from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition, context_hash
 from hpo.engine import InProcess
 from hpo.errors import InvalidOption, RunFailed, StudyChanged
@@ -23,6 +23,7 @@ from hpo.runs import Run
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.session import StudySession
 from hpo.space import configuration_key
+from hpo.units import format_duration
 
 DEFAULT_TRIALS = 50
 
@@ -118,16 +119,50 @@ def run(
     Raises:
         HpoError: bad input (nothing was stored), or :class:`hpo.RunFailed` when every trial failed.
     """
+    started, _ = start(
+        study,
+        sampler=sampler,
+        seed=seed,
+        split=split,
+        trials=trials,
+        database=database,
+        timeout=timeout,
+        target=target,
+        patience=patience,
+        retry_failed=retry_failed,
+        reuse=reuse,
+        new_version=new_version,
+        progress=progress,
+    )
+    return started
+
+
+def start(
+    study: "StudyDefinition | str | Path",
+    *,
+    sampler: "str | Factory | Sampler" = "tpe",
+    seed: int = 0,
+    split: int = 0,
+    trials: int | None = None,
+    database: "StudyDatabase | str | PathLike[str] | None" = None,
+    timeout: float | None = None,
+    target: float | None = None,
+    patience: int | None = None,
+    retry_failed: bool = False,
+    reuse: bool = True,
+    new_version: bool = False,
+    progress: str = "auto",
+) -> tuple[Run, Outcome]:
+    """As :func:`run`, and how the run ended."""
     options = RunOptions(trials, timeout, target, patience, retry_failed, reuse)
     chosen = find_sampler(sampler)
     definition = find_study(study)
     chosen.check(definition.space)
     check_numbers(seed=seed, split=split)
-    opened = as_database(database)
-    session = StudySession(definition, opened, new_version=new_version)
+    session = StudySession(definition, database, new_version=new_version)
     with Progress(progress, definition.shown_metric) as shown:
         outcome = drive(session, chosen, seed=seed, split=split, options=options, progress=shown)
-    return Run(outcome.run, opened, definition)
+    return Run(outcome.run, session.database, definition), outcome
 
 
 def drive(
@@ -146,6 +181,7 @@ def drive(
     budget = options.trials or default_budget(session.definition, sampler)
     study_id = session.open_run(name, budget, {"hash_sampler": sampler.hash} if sampler.hash else {})
     loop = _Loop(session, name, study_id, sampler, options)
+    progress.note(_announcement(session.definition, sampler, name, options, loop.told.n, reference))
     progress.begin_run(
         str(name), n_done=loop.told.n, n_total=max(budget, loop.told.n), best=loop.told.best, reference=reference.value
     )
@@ -166,6 +202,26 @@ def drive(
         error, count = loop.told.errors.most_common(1)[0]
         raise RunFailed(f"all {loop.told.n} trials of {name} failed, {count} of them with: {error}")
     return Outcome(name, reason, loop.n_new, loop.n_reused, dict(loop.warnings), time.monotonic() - begun)
+
+
+def _announcement(
+    definition: StudyDefinition,
+    sampler: Sampler,
+    name: RunName,
+    options: RunOptions,
+    n_told: int,
+    reference: FrozenTrial,
+) -> str | None:
+    """What is worth knowing before the first fit: the grid's size and time, or that the budget is too small."""
+    if sampler.is_grid:
+        size = definition.space.grid_size
+        n_left = max(min(options.trials or size, size) - n_told, 0)
+        which = f"{options.trials} of {size} cells, in a seeded random order" if options.trials else f"{size} cells"
+        seconds = reference.user_attrs["fit_seconds"] + reference.user_attrs["score_seconds"]
+        return f"{name}: grid, {which}; {n_left} to evaluate, about {format_duration(n_left * seconds)}"
+    if options.trials is not None and options.trials < sampler.kind.fewest_trials:
+        return f"{name}: {sampler.label} is not better than random search below {sampler.kind.fewest_trials} trials"
+    return None
 
 
 def default_budget(definition: StudyDefinition, sampler: Sampler) -> int:
@@ -217,8 +273,8 @@ class _Loop:
         for position, trial in enumerate(stored):
             if trial.number != position or not trial.state.is_finished() or "configuration" not in trial.user_attrs:
                 raise StudyChanged(
-                    f"trial {trial.number} of {self._name} ({trial.state.name}) was not recorded by hpo: something else "
-                    f"wrote to this run; remove it with hpo delete '{self._name}', then run it anew"
+                    f"trial {trial.number} of {self._name} ({trial.state.name}) was not recorded by hpo: "
+                    f"something else wrote to this run; remove it with hpo delete '{self._name}', then run it anew"
                 )
 
     def reason_to_stop(self, deadline: float | None) -> str | None:

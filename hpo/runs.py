@@ -88,7 +88,8 @@ class Run:
     @property
     def metric(self) -> Metric:
         """How its metric is shown to people."""
-        return Metric(self.definition.metric if self.definition else self.attributes["metric"])
+        attributes = self.attributes
+        return Metric(attributes["metric"], attributes["metric_sign"])
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -130,6 +131,23 @@ class Run:
         name = RunName(self.name.study, self.name.version, "reference", self.name.split, 0)
         trial = self.database.trial(str(name), 0)
         return None if trial is None else Trial.from_optuna(trial)
+
+    @property
+    def has_success(self) -> bool:
+        """Whether any trial is complete."""
+        return any(trial.state == TrialState.COMPLETE for trial in self.database.optuna_trials(self._study_id))
+
+    def summary(self, reason: str | None = None) -> dict[str, Any]:
+        """The run in plain values, for JSON: its name, attributes, best trial, reference, and why it ended."""
+        reference = self.reference
+        return {
+            "run": str(self.name),
+            "database": self.database.name,
+            "ended_by": reason,
+            "attributes": self.attributes,
+            "best": vars(self.best) if self.has_success else None,
+            "reference": None if reference is None else vars(reference),
+        }
 
     def best_estimator(self) -> Any:
         """The best configuration trained on train and validation rows; the sealed test is not opened.

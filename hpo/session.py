@@ -1,5 +1,6 @@
-"""A study definition opened on a database: its data loaded and hashed once, its version settled, its reference scored."""
+"""A study definition opened on a database: data loaded and hashed once, version settled, reference scored."""
 
+import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.database import StudyDatabase
+from hpo.database import StudyDatabase, as_database
 from hpo.definition import StudyDefinition, context_hash, data_hash, versions
 from hpo.errors import InvalidSpace, StudyChanged
 from hpo.evaluation import Problem, evaluate
@@ -24,12 +25,18 @@ class StudySession:
         StudyChanged: the database has runs of a study of that name made with something else.
     """
 
-    def __init__(self, definition: StudyDefinition, database: StudyDatabase, *, new_version: bool = False) -> None:
+    def __init__(
+        self,
+        definition: StudyDefinition,
+        database: "StudyDatabase | str | os.PathLike[str] | None",
+        *,
+        new_version: bool = False,
+    ) -> None:
         self.definition = definition
-        self.database = database
         self._data = definition.load()
         self.hashes = {"data": data_hash(self._data), **definition.fixed_hashes}
-        self.version = _settle_version(definition.name, database, self.hashes, new_version=new_version)
+        self.database = as_database(database)  # last: bad input must not leave an empty database behind
+        self.version = _settle_version(definition.name, self.database, self.hashes, new_version=new_version)
         self._problem: Problem | None = None
 
     def problem(self, split: int) -> Problem:
@@ -51,7 +58,8 @@ class StudySession:
             "split": name.split,
             "seed": name.seed,
             "budget": budget,
-            "metric": next(iter(self.definition.scorers)),
+            "metric": self.definition.shown_metric.key,
+            "metric_sign": self.definition.shown_metric.sign,
             "context": context_hash(self.hashes, name.split),
             **{f"hash_{key}": value for key, value in self.hashes.items()},
             **{f"version_{key}": value for key, value in versions().items()},

@@ -1,8 +1,9 @@
 """Search spaces: hyperparameters, the conditions under which they exist, and the exact grid over them."""
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.errors import InvalidSpace
@@ -37,13 +38,16 @@ class SearchSpace:
             raise InvalidSpace(
                 f"a search space is a dict name -> Float, Int or Categorical; this one is {parameters!r}"
             )
-        self.parameters: dict[str, Parameter] = {
-            str(name): _in_context(str(name), lambda p=parameter: as_parameter(p))
-            for name, parameter in parameters.items()
-        }
+        self.parameters: dict[str, Parameter] = {}
+        for name, parameter in parameters.items():
+            with _in_context(str(name)):
+                self.parameters[str(name)] = as_parameter(parameter)
         self._conditions = {name: self._condition(name) for name in self.parameters}
         self._order = self._topological()
-        self._levels = {name: _in_context(name, self.parameters[name].levels) for name in self._order}
+        self._levels: dict[str, list[Any]] = {}
+        for name in self._order:
+            with _in_context(name):
+                self._levels[name] = list(self.parameters[name].levels())
 
     @property
     def is_conditional(self) -> bool:
@@ -77,10 +81,8 @@ class SearchSpace:
                 raise InvalidSpace(
                     f"{name}: its condition names {parent!r}, which is continuous: use an Int or Categorical"
                 )
-            allowed = [
-                _in_context(f"{name}: its condition on {parent!r}", lambda v=v, p=parent: self.parameters[p].check(v))
-                for v in values
-            ]
+            with _in_context(f"{name}: its condition on {parent!r}"):
+                allowed = [self.parameters[parent].check(value) for value in values]
             if not allowed:
                 raise InvalidSpace(f"{name}: its condition on {parent!r} allows no value")
             condition[parent] = frozenset(map(typed, allowed))
@@ -135,9 +137,8 @@ class SearchSpace:
                     f"{what} sets {name!r}, which exists only when {_when_text(self.parameters[name].when)}"
                 )
             if active:
-                checked[name] = _in_context(
-                    f"{what}: {name}", lambda n=name: self.parameters[n].check(configuration[n])
-                )
+                with _in_context(f"{what}: {name}"):
+                    checked[name] = self.parameters[name].check(configuration[name])
         return checked
 
     def witnesses(self) -> Iterator[Configuration]:
@@ -271,9 +272,10 @@ def configuration_key(used: Mapping[str, Any]) -> str:
     return fingerprint(json.dumps(used, sort_keys=True))
 
 
-def _in_context(what: str, make: Callable[[], Any]) -> Any:
+@contextlib.contextmanager
+def _in_context(what: str) -> Iterator[None]:
     try:
-        return make()
+        yield
     except InvalidSpace as error:
         raise InvalidSpace(f"{what}: {error}") from error
 

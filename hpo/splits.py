@@ -209,15 +209,16 @@ def _cut(X: Any, y: Any, groups: Any, n_aside: int, *, order: str, stratified: b
         raise ValueError(f"{n_aside} rows set aside of {n_rows} leave none")
     if order == "time":
         return np.arange(n_rows - n_aside), np.arange(n_rows - n_aside, n_rows)
-    if order == "group" and stratified:  # the fold of a stratified deal whose share is nearest to the wanted one
-        n_folds = max(2, round(n_rows / n_aside))
-        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(X, y, groups)
-        return next(iter(folds))
-    if order == "group":
+    splitter: Any
+    if order == "group" and stratified:  # one fold of a stratified deal, whose share is nearest to the wanted one
+        splitter = StratifiedGroupKFold(max(2, round(n_rows / n_aside)), shuffle=True, random_state=seed)
+    elif order == "group":
         splitter = GroupShuffleSplit(1, test_size=n_aside / n_rows, random_state=seed)
-        return next(splitter.split(X, y, groups))
-    kind = StratifiedShuffleSplit if stratified else ShuffleSplit
-    return next(kind(1, test_size=n_aside, random_state=seed).split(X, y))
+    else:
+        kind = StratifiedShuffleSplit if stratified else ShuffleSplit
+        splitter = kind(1, test_size=n_aside, random_state=seed)
+    rest, aside = next(splitter.split(X, y, groups))
+    return rest, aside
 
 
 def _seed(split: int, repeat: int = 0) -> int:

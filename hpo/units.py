@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from hpo.errors import InvalidOption
@@ -31,19 +32,36 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+@dataclass(frozen=True)
 class Metric:
     """How a metric is shown: its plain name, and whether lower is better.
 
-    Scorers are higher-is-better and so carry errors negated (``neg_log_loss``). The database keeps
-    that sign; what people read does not. ``sign`` is -1 for errors and +1 for scores.
+    Scorers are higher-is-better and so carry errors negated (``neg_log_loss``). The database keeps that sign;
+    what people read does not.
+
+    Attributes:
+        key: the scorer's name, as it is stored.
+        sign: -1 for errors, +1 for scores.
     """
 
-    def __init__(self, scorer: "str | Callable[..., Any]") -> None:
-        self.key = scorer if isinstance(scorer, str) else scorer_name(scorer)
-        is_error = self.key.startswith("neg_") or getattr(scorer, "_sign", 1) == -1
-        self.sign = -1 if is_error else 1
-        self.label = self.key.removeprefix("neg_").replace("_", " ")
-        self.direction = "lower is better" if is_error else "higher is better"
+    key: str
+    sign: int
+
+    @classmethod
+    def of(cls, scorer: "str | Callable[..., Any]") -> "Metric":
+        """The metric of a scorer's name, or of a callable."""
+        key = scorer if isinstance(scorer, str) else scorer_name(scorer)
+        return cls(key, -1 if key.startswith("neg_") or getattr(scorer, "_sign", 1) == -1 else 1)
+
+    @property
+    def label(self) -> str:
+        """``log loss`` for ``neg_log_loss``."""
+        return self.key.removeprefix("neg_").replace("_", " ")
+
+    @property
+    def direction(self) -> str:
+        """``lower is better`` or ``higher is better``."""
+        return "lower is better" if self.sign == -1 else "higher is better"
 
     def shown(self, score: float) -> float:
         """The scorer's ``score`` as people read it."""

@@ -1,0 +1,1 @@
+"""Comparing samplers: from runs in the database to a table and figures."""

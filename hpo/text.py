@@ -1,0 +1,214 @@
+"""What the command line prints: tables and sentences for people, JSON and files for programs."""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hpo.catalogue import load_script, study_files
+from hpo.comparison.result import Comparison
+from hpo.errors import HpoError, InvalidOption
+from hpo.runner import Outcome
+from hpo.runs import Run, Trial
+from hpo.samplers import ENTRY_POINTS, SAMPLERS
+from hpo.units import Metric, format_duration
+
+_N_BEST = 5  # trials that hpo show lists
+
+# Where no terminal says how wide it is, a table must not be folded: somebody will search it.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def say(text: str) -> None:
+    """Print a line as it is, broken only by the terminal."""
+    console.print(Text(text), soft_wrap=True)
+
+
+def table(header: list[str], rows: list[list[str]], *, n_left: int = 1) -> None:
+    """Print a table whose first ``n_left`` columns are text and the others numbers."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(header):
+        drawn.add_column(Text(name), justify="left" if i < n_left else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
+
+
+def write_frame(frame: pd.DataFrame, path: str) -> None:
+    """Write a frame as CSV, Parquet or JSON, by the file's ending."""
+    writers: dict[str, Callable[[], Any]] = {
+        ".csv": lambda: frame.to_csv(path, index=False),
+        ".parquet": lambda: frame.to_parquet(path, index=False),
+        ".json": lambda: Path(path).write_text(to_json(frame), encoding="utf-8"),
+    }
+    suffix = Path(path).suffix.lower()
+    if suffix not in writers:
+        raise InvalidOption(f"--output {path!r}: the ending decides the format; allowed are {', '.join(writers)}")
+    try:
+        writers[suffix]()
+    except OSError as error:
+        raise InvalidOption(f"--output {path!r} cannot be written: {error.strerror or error}") from error
+    say(f"wrote {len(frame)} rows to {path}")
+
+
+def to_json(value: Any) -> str:
+    """A frame as records, or plain values; what is missing or not finite becomes null."""
+    if isinstance(value, pd.DataFrame):
+        value = json.loads(value.to_json(orient="records", date_format="iso", double_precision=15))
+    return json.dumps(_finite(value), indent=2, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# --- what each command shows ---
+
+
+def show_outcome(run: Run, outcome: Outcome) -> None:
+    """The summary after ``hpo run``."""
+    trials = run.trials
+    n_failed = int((trials["state"] == "FAIL").sum())
+    what = [f"{len(trials)} trials"]
+    what += [f"{n_failed} failed"] if n_failed else []
+    what += [f"{outcome.n_new} new"] if outcome.n_new != len(trials) else []
+    what += [f"{outcome.n_reused} reused without training"] if outcome.n_reused else []
+    endings = {"target": "target reached", "patience": "patience ended", "exhausted": "nothing left to try"}
+    what += [endings[outcome.reason]] if outcome.reason in endings else []
+    say(f"{run.name}: {', '.join(what)}, {format_duration(outcome.seconds)}")
+    show_best(run)
+    if outcome.warnings:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.warnings.items()))
+        say(f"warnings of fits and scorers: {counts}")
+    say(f"database: {run.database.name}")
+
+
+def show_best(run: Run) -> None:
+    """The best trial beside the reference."""
+    metric, best, reference = run.metric, run.best, run.reference
+    usual = f"; reference {metric.text(reference.value)}" if reference else ""
+    say(
+        f"best {metric.label} {metric.text(best.value)} ({metric.direction}) in trial {best.number}{usual}; "
+        f"on training rows {metric.text(best.train_score)}"
+    )
+    table(["hyperparameter", "value"], [[name, _value(value)] for name, value in best.params.items()])
+
+
+def show_run(run: Run, trial: Trial | None) -> None:
+    """``hpo show``: the run, its best trials, or one trial in full."""
+    if trial is not None:
+        show_trial(run.metric, trial)
+        return
+    trials, metric = run.trials, run.metric
+    states = ", ".join(f"{count} {state}" for state, count in trials["state"].value_counts().items())
+    seconds = trials[["fit_seconds", "score_seconds", "sampler_seconds"]].sum()
+    say(f"{run.name}: {states or 'no trials'} of {run.attributes['budget']}")
+    say(
+        f"seconds: fit {seconds['fit_seconds']:.3g}, score {seconds['score_seconds']:.3g}, "
+        f"sampler {seconds['sampler_seconds']:.3g}"
+    )
+    show_best(run)
+    names = [column for column in trials if column.startswith("params_")]
+    rows = [
+        [
+            str(row["number"]), metric.text(row["value"]), metric.text(row["train_score"]), f"{row['fit_seconds']:.3g}",
+            *(_value(row[name]) for name in names),
+        ]
+        for row in trials.sort_values(["value", "number"], ascending=[False, True]).head(_N_BEST).to_dict("records")
+    ]  # fmt: skip
+    header = ["trial", metric.label, "on training rows", "fit seconds", *(n.removeprefix("params_") for n in names)]
+    table(header, rows, n_left=0)
+
+
+def show_trial(metric: Metric, trial: Trial) -> None:
+    """One trial with everything that is stored with it."""
+    say(f"trial {trial.number}: {trial.state}, {metric.label} {metric.text(trial.value)} ({metric.direction})")
+    if trial.fold_scores:
+        say(f"folds: {', '.join(map(metric.text, trial.fold_scores))}")
+    rows = [["hyperparameter", name, _value(value)] for name, value in trial.params.items()]
+    rows += [["recorded", name, _value(v)] for name, v in sorted(trial.attributes.items()) if name != "traceback"]
+    table(["", "name", "value"], rows, n_left=2)
+    if "traceback" in trial.attributes:
+        say(trial.attributes["traceback"])
+
+
+def show_runs(runs: pd.DataFrame) -> None:
+    """``hpo list``."""
+    rows = []
+    for row in runs.to_dict("records"):
+        failed = f" ({row['failed']} failed)" if row["failed"] else ""
+        is_ours = isinstance(row["metric"], str)
+        metric = Metric(row["metric"], int(row["metric_sign"])) if is_ours else Metric("value", 1)
+        budget = row["budget"] if is_ours else "?"
+        rows.append(
+            [
+                row["run"], row["state"] if is_ours else "foreign",
+                f"{row['complete'] + row['failed'] + row['pruned']}/{budget}{failed}",
+                metric.text(row["best"]), metric.label if is_ours else "-",
+                f"{row['fit_seconds'] + row['score_seconds'] + row['sampler_seconds']:.1f}".replace("nan", "-"),
+            ]
+        )  # fmt: skip
+    table(["run", "state", "trials", "best", "metric", "seconds"], rows, n_left=2)
+    if rows:
+        say("best values are comparable within one split")
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """``hpo compare``: table, picture, notes."""
+    metric = comparison.metric
+    say(f"{comparison.study}: {metric.label}, {metric.direction}")
+    header, rows = comparison.rows()
+    table(header, rows)
+    say("median of the best value so far, by trial:")
+    console.print(Text.from_ansi(comparison.picture(width=min(console.width, 110), color=console.is_terminal)))
+    for note in comparison.notes():
+        say(f"note: {note}")
+
+
+def show_samplers() -> None:
+    """``hpo samplers``."""
+    from importlib.metadata import entry_points
+
+    for name, kind in SAMPLERS.items():
+        conditions = "conditional spaces too" if kind.supports_conditions else "no conditional spaces"
+        facts = [f"searches {kind.searches}, {conditions}"]
+        facts += [f"worth it from {kind.fewest_trials} trials"] if kind.fewest_trials > 1 else []
+        facts += [f"needs pip install 'hpo-studies[{kind.extra}]'"] if kind.extra else []
+        facts += [f"options {', '.join(kind.options)}"] if kind.options else []
+        say(f"{name}: {kind.summary}")
+        say(f"    {'; '.join(facts)}")
+    for point in entry_points(group=ENTRY_POINTS):
+        say(f"{point.name}: added by {point.value}")
+    say("Continuous ranges are searched as they are, but by grid, which takes their levels.")
+    say("With options: --sampler 'tpe(n_startup_trials=20)'")
+
+
+def show_studies() -> None:
+    """``hpo studies``."""
+    rows = []
+    for name, path in study_files().items():
+        try:
+            definition = load_script(path)
+            what = f"{len(definition.space.parameters)} hyperparameters, {definition.shown_metric.label}"
+        except HpoError as error:
+            what = f"cannot be loaded: {error}"
+        rows.append([name, what, str(path)])
+    table(["study", "what", "script"], rows, n_left=3)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return "" if value is None else str(value)
