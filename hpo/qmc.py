@@ -1,15 +1,16 @@
 """A quasi-Monte Carlo sampler: scrambled Sobol points, one per trial number."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.stats.qmc import Sobol
 
-from hpo.space import SearchSpace
+from hpo.hyperparameters import Float, Int
 
 _BLOCK = 64  # points made at a time; a power of two, as Sobol's balance asks for
 
@@ -22,15 +23,14 @@ class QMCSampler(BaseSampler):
     points in the storage and falls back to random search where the space is conditional.
 
     Args:
-        space: at most 21,201 hyperparameters.
+        names: of all hyperparameters, at most 21,201; each has the dimension of its position.
         seed: of the scrambling.
     """
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        self._space = space
-        self._dimension = {name: i for i, name in enumerate(space.names)}
-        self._sobol = Sobol(len(space.names), scramble=True, rng=seed)
-        self._points = np.empty((0, len(space.names)))
+    def __init__(self, names: Sequence[str], seed: int) -> None:
+        self._dimension = {name: i for i, name in enumerate(names)}
+        self._sobol = Sobol(len(names), scramble=True, rng=seed)
+        self._points = np.empty((0, len(names)))
 
     def _point(self, number: int) -> np.ndarray[Any, Any]:
         while number >= len(self._points):
@@ -51,6 +51,12 @@ class QMCSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The point's coordinate, mapped through the hyperparameter's quantile function."""
+        """The point's coordinate, mapped through the distribution's quantile function."""
         u = float(self._point(trial.number)[self._dimension[param_name]])
-        return self._space.parameters[param_name].at(u)
+        if isinstance(param_distribution, CategoricalDistribution):
+            choices = param_distribution.choices
+            return choices[min(int(u * len(choices)), len(choices) - 1)]
+        assert isinstance(param_distribution, (FloatDistribution, IntDistribution))
+        low, high, log, step = (getattr(param_distribution, part) for part in ("low", "high", "log", "step"))
+        kind = Float if isinstance(param_distribution, FloatDistribution) else Int
+        return kind(low, high, log=log, step=step).at(u)

@@ -101,7 +101,7 @@ SAMPLERS: dict[str, SamplerKind] = {
     ),
     "qmc": SamplerKind(
         "quasi-Monte Carlo: scrambled Sobol points, more even than random",
-        lambda space, seed, options: QMCSampler(space, seed),
+        lambda space, seed, options: QMCSampler(space.names, seed),
         is_per_run=True,
         fewest_trials=8,
     ),

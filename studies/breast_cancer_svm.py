@@ -1,8 +1,15 @@
-"""Tune a support vector machine that tells malignant from benign tumours (569 patients, 30 measurements).
+"""Tune a support vector machine that tells malignant from benign tumours (569 patients).
 
-What to look for: the kernel decides which other hyperparameters exist. ``gamma`` (how far a training
-patient's influence reaches) is there for rbf and poly, ``degree`` for poly alone. ``C`` trades a wide
-margin against few training errors: too small underfits, too large overfits.
+What is tuned: the kernel, and what belongs to it. ``C`` trades a wide margin against few training errors:
+too small underfits, too large overfits. ``gamma`` (how far a training patient's influence reaches) exists for
+rbf and poly, ``degree`` for poly alone: the kernel decides which other hyperparameters there are.
+
+What to look for: ``C`` and ``gamma`` work together. The good rbf machines lie along a diagonal, where a larger
+``C`` goes with a smaller ``gamma``; tuning one after the other misses it. A polynomial of degree 2 or 4 alone
+cannot tell a large tumour from a small one: (-x)**2 == x**2.
+
+Only the ten mean measurements of each tumour are used. With all thirty, every sensible machine reaches
+ROC AUC 0.997, and what is left to tune is a handful of pairs of patients.
 """
 
 from sklearn.datasets import load_breast_cancer
@@ -13,15 +20,21 @@ from sklearn.svm import SVC
 import hpo
 from hpo import Categorical, CrossValidation, Float, Int, SearchSpace, StudyDefinition
 
+
+def load_means():
+    X, y = load_breast_cancer(return_X_y=True)
+    return X[:, :10], y
+
+
 study = StudyDefinition(
     name="breast-cancer-svm",
-    data=load_breast_cancer,
+    data=load_means,
     estimator=make_pipeline(StandardScaler(), SVC()),
     space=SearchSpace(
         {
             "svc__kernel": Categorical(["linear", "rbf", "poly"]),
-            "svc__C": Float(1e-3, 1e3, log=True),
-            "svc__gamma": Float(1e-5, 1e1, log=True, when={"svc__kernel": ["rbf", "poly"]}),
+            "svc__C": Float(1e-2, 1e2, log=True),
+            "svc__gamma": Float(1e-4, 1e0, log=True, when={"svc__kernel": ["rbf", "poly"]}),
             "svc__degree": Int(2, 4, when={"svc__kernel": "poly"}),
         }
     ),

@@ -1,0 +1,56 @@
+"""Small real studies that most tests share."""
+
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.tree import DecisionTreeClassifier
+
+import hpo
+from hpo import Categorical, CrossValidation, Float, Int, SearchSpace, StudyDefinition
+
+FLAT = {
+    "ccp_alpha": Float(1e-4, 1e-1, log=True),
+    "max_depth": Int(1, 8),
+    "min_samples_leaf": Int(1, 40, log=True),
+    "criterion": Categorical(["gini", "entropy", "log_loss"]),
+}
+CONDITIONAL = {
+    **FLAT,
+    "splitter": Categorical(["best", "random"]),
+    "max_features": Float(0.2, 1.0, when={"splitter": "random"}),
+    "min_impurity_decrease": Float(1e-6, 1e-1, log=True, when={"criterion": ["gini", "entropy"]}),
+}
+
+
+def tree_study(name: str = "iris-tree", **changes) -> StudyDefinition:
+    """A decision tree on iris; every fit takes about a millisecond."""
+    given = {
+        "data": load_iris,
+        "estimator": DecisionTreeClassifier(),
+        "space": SearchSpace(CONDITIONAL),
+        "metric": "neg_brier_score",
+        "split": CrossValidation(folds=2, test=0.2),
+        **changes,
+    }
+    return StudyDefinition(name=name, **given)
+
+
+@pytest.fixture
+def tree() -> StudyDefinition:
+    return tree_study()
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    with hpo.StudyDatabase(tmp_path / "study.db") as opened:
+        yield opened
+
+
+TIMES = {"started", "finished", "fit_seconds", "score_seconds", "sampler_seconds", "peak_memory_mb"}
+
+
+def same_trials(frame):
+    """A run's trials without what the clock decides, ready to be compared."""
+    kept = frame.drop(columns=[*TIMES & set(frame.columns)]).sort_index(axis="columns").astype(object)
+    return kept.where(kept.notna(), None).to_dict("records")

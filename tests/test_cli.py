@@ -1,0 +1,245 @@
+"""The command line as a user meets it: in a folder of its own, one clear line for what is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import hpo
+from hpo.cli import command, main
+
+SCRIPT = '''
+"""A quick study."""
+from sklearn.datasets import load_iris
+from sklearn.tree import DecisionTreeClassifier
+import hpo
+study = hpo.StudyDefinition(
+    name="quick", data=load_iris, estimator=DecisionTreeClassifier(),
+    space={"max_depth": hpo.Int(1, 6), "ccp_alpha": hpo.Float(1e-4, 1e-1, log=True)},
+    metric="neg_log_loss", split=hpo.CrossValidation(folds=2),
+)
+if __name__ == "__main__":
+    hpo.main(study)
+'''
+RUN = "quick/random/split0-seed0"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_DATABASE", raising=False)
+    (tmp_path / "quick.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def ok(capsys, *argv: str) -> str:
+    code = command(argv)
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return out
+
+
+def refused(capsys, *argv: str) -> str:
+    """The one line of a refusal."""
+    try:
+        code = command(argv)
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert code == 2, (out, err)
+    assert len(err.strip().splitlines()) == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+def test_run_list_show_delete(folder, capsys, monkeypatch):
+    out = ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "6")
+    assert f"{RUN}: 6 trials" in out
+    assert "log loss" in out
+    assert "lower is better" in out
+    assert "-0." not in out  # errors are shown positive
+    assert str(folder / "hpo.db") in out
+    listed = ok(capsys, "list")
+    assert RUN in listed
+    assert "6/6" in listed
+    shown = ok(capsys, "show", RUN)
+    assert "max_depth" in shown
+    assert "reference" in shown
+    one = ok(capsys, "show", RUN, "--trial", "3")
+    assert "peak_memory_mb" in one
+    monkeypatch.setattr("sys.stdin", __import__("io").StringIO("n\n"))
+    assert "nothing was deleted" in ok(capsys, "delete", RUN)
+    assert "deleted" in ok(capsys, "delete", RUN, "--yes")
+    assert RUN not in ok(capsys, "list")
+
+
+def test_json_and_files(folder, capsys):
+    summary = json.loads(ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "4", "--json"))
+    assert summary["run"] == RUN
+    assert summary["ended_by"] == "budget"
+    assert summary["best"]["value"] < 0  # programs get the scorer's sign
+    runs = json.loads(ok(capsys, "list", "--json"))
+    assert [row["run"] for row in runs] == ["quick/reference/split0-seed0", RUN]
+    assert json.loads(ok(capsys, "show", RUN, "--json"))["best"] == summary["best"]
+    with hpo.StudyDatabase("hpo.db") as database:
+        expected = database.trials(RUN)
+    for name, read in {"t.csv": pd.read_csv, "t.parquet": pd.read_parquet, "t.json": pd.read_json}.items():
+        ok(capsys, "show", RUN, "--output", name)
+        frame = read(name)
+        assert frame["value"].tolist() == pytest.approx(expected["value"].tolist(), rel=1e-12)
+        assert [*frame.columns] == [*expected.columns]
+        ok(capsys, "list", "--output", name)
+        assert len(read(name)) == 2
+
+
+def test_compare(folder, capsys):
+    arguments = ("compare", "quick.py", "--repetitions", "2", "--trials", "5", "--samplers", "random,tpe,grid")
+    out = ok(capsys, *arguments, "--output", "r.html")
+    for expected in ("random", "tpe", "grid", "reference", "baseline", "median log loss", "no verdict"):
+        assert expected in out
+    assert "<table>" in (folder / "r.html").read_text()
+    table = json.loads(ok(capsys, *arguments, "--no-run", "--json"))["quick"]
+    assert [row["sampler"] for row in table] == ["random", "tpe", "grid"]
+    assert all(row["trials"] == 10 for row in table)
+
+
+def test_a_comparison_says_first_how_much_there_is_to_do_and_runs_only_what_is_missing(folder, capsys):
+    arguments = ["compare", "quick.py", "--trials", "4", "--samplers", "random,tpe"]
+    command([*arguments, "--repetitions", "2"])
+    assert "2 repetitions x 4 trials x 2 folds: 32 fits to go, about " in capsys.readouterr().err
+    command([*arguments, "--repetitions", "3"])
+    assert "3 repetitions x 4 trials x 2 folds: 16 fits to go, about " in capsys.readouterr().err
+    command([*arguments, "--repetitions", "3"])
+    assert ": 0 fits to go\n" in capsys.readouterr().err
+
+
+def test_studies_and_samplers(folder, capsys):
+    assert "breast-cancer-svm" in ok(capsys, "studies")
+    assert "breast_cancer_svm.py" in ok(capsys, "studies", "--copy", "breast-cancer-svm")
+    assert hpo.find_study("breast_cancer_svm").name == "breast-cancer-svm"
+    assert str(folder) in ok(capsys, "studies")  # the copy hides the one that ships
+    assert "exists already" in refused(capsys, "studies", "--copy", "breast-cancer-svm")
+    samplers = ok(capsys, "samplers")
+    for name in ("grid", "random", "tpe", "qmc", "cmaes", "gp"):
+        assert f"\n{name}: " in f"\n{samplers}"
+
+
+def test_a_timeout_exits_75_and_the_same_command_goes_on(folder, capsys):
+    arguments = ["run", "quick.py", "--sampler", "random", "--trials", "40", "--timeout", "0.01s"]
+    assert command(arguments) == 75
+    assert "the same command goes on" in capsys.readouterr().err
+    ok(capsys, *arguments[:-1], "1h")
+
+
+def test_a_target_is_given_as_it_is_shown(folder, capsys):
+    out = ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "30", "--target", "5")
+    assert "1 trials, target reached" in out
+    assert "is an error, shown positive" in refused(capsys, "run", "quick.py", "--target", "-0.1")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("run", "breast-cancer-svn"), "did you mean breast-cancer-svm?"),
+        (("run", "nowhere.py"), "there is no script 'nowhere.py'"),
+        (("run", "quick.py", "--sampler", "annealing"), "known: grid, random, tpe, qmc, cmaes, gp"),
+        (("run", "quick.py", "--trials", "0"), "trials=0: give a whole number, 1 or more"),
+        (("run", "quick.py", "--trials", "-5"), "trials=-5: give a whole number, 1 or more"),
+        (("run", "quick.py", "--trials", "many"), "invalid int value: 'many'"),
+        (("run", "quick.py", "--timeout", "soon"), "'soon' is not understood"),
+        (("run", "quick.py", "--database", "mongodb://x"), "'mongodb' is no database that can be used"),
+        (("run", "quick.py", "--database", "no/such/folder/x.db"), "does not exist"),
+        (("compare", "quick.py", "--samplers", "tpe"), "give two or more, each once"),
+        (("compare", "quick.py", "--samplers", "tpe,grid"), "baseline='random' is not among"),
+        (("compare", "quick.py", "--repetitions", "0"), "repetitions=0"),
+        (("compare", "quick.py", "--output", "r.pdf"), "ends in .html"),
+        (("compare", "quick.py", "--no-run"), "there is no study database"),
+        (("list",), "there is no study database at"),
+        (("list", "--database", "quick.py"), "is no SQLite database"),
+        (("frobnicate",), "invalid choice: 'frobnicate'"),
+        ((), "COMMAND"),
+    ],
+)
+def test_bad_input_is_one_line_and_makes_nothing(folder, capsys, argv, message):
+    assert message in refused(capsys, *argv)
+    assert [path.name for path in folder.iterdir()] == ["quick.py"]
+
+
+def test_unknown_runs_and_trials(folder, capsys):
+    ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "2")
+    assert f"there are {RUN}" in refused(capsys, "show", "quick/randm/split0-seed0")
+    assert "is no run's name" in refused(capsys, "show", "quick") or "no run 'quick'" in refused(
+        capsys, "show", "quick"
+    )
+    assert "has no trial 9: it has 2" in refused(capsys, "show", RUN, "--trial", "9")
+    assert "the ending decides the format" in refused(capsys, "list", "--output", "x.xls")
+    assert "no run 'x/y/split0-seed0'" in refused(capsys, "delete", "x/y/split0-seed0", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("x = 1\n", "defines no study"),
+        (
+            SCRIPT + "import dataclasses\nother = dataclasses.replace(study, name='other')\n",
+            "defines 2 studies (quick, other)",
+        ),
+        (
+            SCRIPT.replace('"neg_log_loss"', '"neg_logloss"'),
+            "'neg_logloss' is no scorer's name; did you mean neg_log_loss",
+        ),
+        (SCRIPT.replace("max_depth", "depth"), "Invalid parameter 'depth'"),
+        (SCRIPT.replace("Int(1, 6)", "Int(6, 1)"), "low must be less than high"),
+        (SCRIPT.replace('name="quick"', 'name="a/b"'), 'contains "/"'),
+    ],
+)
+def test_a_script_that_cannot_be_run(folder, capsys, script, message):
+    (folder / "bad.py").write_text(script)
+    assert message in refused(capsys, "run", "bad.py")
+    assert not (folder / "hpo.db").exists()
+
+
+def test_a_script_that_raises_shows_the_users_own_frames(folder, capsys):
+    (folder / "bad.py").write_text("def helper():\n    return 1 / 0\n\nhelper()\n")
+    assert command(["run", "bad.py"]) == 2
+    err = capsys.readouterr().err
+    assert "return 1 / 0" in err
+    assert "importlib" not in err
+    assert err.rstrip().endswith("hpo: bad.py raised ZeroDivisionError: division by zero")
+
+
+def test_every_trial_failing_exits_1_with_the_error(folder, capsys):
+    (folder / "bad.py").write_text(
+        SCRIPT.replace("DecisionTreeClassifier()", "DecisionTreeClassifier(criterion='nope')")
+    )
+    assert command(["run", "bad.py", "--trials", "3"]) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "all 3 trials of quick/tpe/split0-seed0 failed, 3 of them with: InvalidParameterError" in last
+
+
+def test_a_script_runs_itself_and_is_the_same_study(folder, capsys):
+    done = subprocess.run(
+        [sys.executable, "quick.py", "--sampler", "random", "--trials", "3"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "5")  # the same hashes: no StudyChanged
+    with pytest.raises(SystemExit) as stop:
+        main(hpo.find_study("quick.py"), ["--trials", "x"])
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_neither_optuna_nor_scikit_learn(option):
+    code = (
+        "import sys, hpo.cli\n"
+        f"try:\n    hpo.cli.command([{option!r}])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
+        "heavy = {'optuna', 'sklearn', 'pandas', 'numpy', 'sqlalchemy', 'scipy', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

@@ -1,0 +1,252 @@
+"""The loop: budgets, ends, resuming, reuse, failures, the reference."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from conftest import FLAT, same_trials, tree_study
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.tree import DecisionTreeClassifier
+
+import hpo
+from hpo import Categorical, Int
+from hpo.evaluation import Problem
+from hpo.runner import RunOptions, start
+
+
+def run(definition, database, **options):
+    return hpo.run(definition, **{"sampler": "random", "database": database, "progress": "none", **options})
+
+
+def test_the_budget_is_a_total(database, tree):
+    assert len(run(tree, database, trials=5).trials) == 5
+    assert len(run(tree, database, trials=5).trials) == 5
+    assert len(run(tree, database, trials=8).trials) == 8
+    assert len(run(tree, database, trials=2).trials) == 8
+
+
+def test_values_are_those_of_scikit_learns_search(database):
+    space = {"max_depth": Int(1, 4), "criterion": Categorical(["gini", "entropy"])}
+    definition = tree_study(space=space, estimator=DecisionTreeClassifier(random_state=3))
+    ours = run(definition, database, sampler="grid").trials
+    problem = Problem(definition)
+    X, y = load_iris(return_X_y=True)
+    grid = {"max_depth": [1, 2, 3, 4], "criterion": ["gini", "entropy"]}
+    search = GridSearchCV(
+        DecisionTreeClassifier(random_state=3), grid, scoring="neg_brier_score", cv=problem.partition.folds,
+        return_train_score=True,
+    ).fit(X, y)  # fmt: skip
+    theirs = {
+        (params["max_depth"], params["criterion"]): (value, train)
+        for params, value, train in zip(
+            search.cv_results_["params"],
+            search.cv_results_["mean_test_score"],
+            search.cv_results_["mean_train_score"],
+            strict=True,
+        )
+    }
+    for row in ours.itertuples():
+        value, train = theirs[row.params_max_depth, row.params_criterion]
+        assert row.value == pytest.approx(value, abs=1e-15)
+        assert row.train_score == pytest.approx(train, abs=1e-15)
+
+
+def test_best_reference_and_best_estimator(database, tree):
+    made = run(tree, database, trials=12)
+    best = made.best
+    assert best.value == made.trials["value"].max()
+    assert made.best_params == best.params
+    assert made.reference.value == pytest.approx(np.mean(made.reference.fold_scores))
+    model = made.best_estimator()
+    expected = {key: model.get_params()[key] for key in best.params}
+    assert expected == best.params
+    assert model.tree_.n_node_samples[0] == 120  # train and validation rows; 30 stay sealed
+
+
+def test_patience_and_target_depend_on_the_trials_only(tmp_path, tree):
+    whole = run(tree, tmp_path / "a.db", trials=40).trials["value"]
+    incumbent = whole.cummax()
+    stale = next(n for n in range(40) if n >= 4 and incumbent[n] == incumbent[n - 4])
+    patient = run(tree, tmp_path / "b.db", trials=40, patience=4)
+    assert len(patient.trials) == stale + 1
+    # Interrupted in the middle, it ends at the same trial.
+    run(tree, tmp_path / "c.db", trials=stale - 1)
+    assert same_trials(run(tree, tmp_path / "c.db", trials=40, patience=4).trials) == same_trials(patient.trials)
+    target = float(np.sort(whole)[-3])
+    hit = run(tree, tmp_path / "d.db", trials=40, target=target)
+    assert len(hit.trials) == int((whole >= target).idxmax()) + 1
+    assert hit.database.runs().set_index("run").loc[str(hit.name), "state"] == "done (target)"
+
+
+def test_a_timeout_is_resumable_and_changes_nothing(tmp_path, tree):
+    made, outcome = start(tree, sampler="random", trials=30, timeout=0.02, database=tmp_path / "a.db", progress="none")
+    assert (outcome.reason, outcome.is_done) == ("timeout", False)
+    assert len(made.trials) < 30
+    resumed = run(tree, tmp_path / "a.db", trials=30)
+    assert same_trials(resumed.trials) == same_trials(run(tree, tmp_path / "b.db", trials=30).trials)
+
+
+def test_a_finite_space_that_is_exhausted_is_done(database):
+    definition = tree_study(space={"max_depth": Int(1, 2), "criterion": Categorical(["gini", "entropy"])})
+    made, outcome = start(definition, sampler="random", trials=500, database=database, progress="none")
+    assert outcome.reason == "exhausted"
+    assert len(made.trials) < 500
+    assert len(made.trials[["params_max_depth", "params_criterion"]].drop_duplicates()) == 4
+
+
+def test_a_configuration_evaluated_before_is_not_trained_again(tmp_path):
+    definition = tree_study(space={"max_depth": Int(1, 3), "min_samples_leaf": Int(1, 3)})
+    trials = run(definition, tmp_path / "a.db", trials=12, sampler="tpe(n_startup_trials=4)").trials
+    keys = trials["configuration"]
+    assert keys.duplicated().any()
+    assert trials["duplicate_of"].notna().tolist() == keys.duplicated().tolist()
+    trained = run(definition, tmp_path / "b.db", trials=12, sampler="tpe(n_startup_trials=4)", reuse=False).trials
+    assert "duplicate_of" not in trained
+    reuse_aside = [{k: v for k, v in t.items() if k != "duplicate_of"} for t in same_trials(trials)]
+    assert reuse_aside == same_trials(trained)  # reuse does not change which trials a run has
+    first = trials.drop_duplicates("configuration").set_index("configuration")
+    for row in trials[keys.duplicated()].itertuples():
+        assert row.fit_seconds == first.loc[row.configuration, "fit_seconds"]
+
+
+def test_another_sampler_on_the_same_split_reuses_and_on_another_split_does_not(database):
+    definition = tree_study(space={"max_depth": Int(1, 3)})
+    run(definition, database, sampler="grid")
+    other = run(definition, database, trials=3)
+    assert other.trials["duplicate_of"].str.startswith("iris-tree/grid/split0-seed0#").all()
+    elsewhere = run(definition, database, trials=1, split=1)
+    assert "duplicate_of" not in elsewhere.trials
+
+
+def test_start_configurations_come_first(database):
+    start_with = [{"ccp_alpha": 0.01, "max_depth": 2, "min_samples_leaf": 3, "criterion": "gini"}]
+    made = run(tree_study(space=FLAT, start=start_with), database, trials=3)
+    assert made.trial(0).params == start_with[0]
+    assert made.trial(1).params != start_with[0]
+
+
+class Moody(DecisionTreeClassifier):
+    """Fails in a way that its depth chooses."""
+
+    def fit(self, X, y):
+        if self.max_depth == 1:
+            raise ValueError("too shallow\nto say")
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        return super().predict_proba(X) * (np.nan if self.max_depth == 2 else 1)
+
+
+def test_failed_trials_are_recorded_and_the_run_goes_on(database):
+    trials = run(tree_study(space={"max_depth": Int(1, 3)}, estimator=Moody()), database, sampler="grid").trials
+    by_depth = trials.set_index("params_max_depth")
+    assert by_depth["state"].to_dict() == {1: "FAIL", 2: "FAIL", 3: "COMPLETE"}
+    assert by_depth.loc[1, "error"] == "ValueError: too shallow to say"
+    assert "raise ValueError" in by_depth.loc[1, "traceback"]
+    assert "NaN" in by_depth.loc[2, "error"] or "nan" in by_depth.loc[2, "error"]
+
+
+def test_when_all_fail_the_run_ends_and_says_the_most_frequent_error(database):
+    with pytest.raises(
+        hpo.RunFailed, match=r"all 2 trials of iris-tree/grid/split0-seed0 failed, 1 of them with: \w+Error"
+    ):
+        run(tree_study(space={"max_depth": Int(1, 2)}, estimator=Moody()), database, sampler="grid")
+    assert (database.trials("iris-tree/grid/split0-seed0")["state"] == "FAIL").all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"data": lambda: tuple(part[1:] for part in load_iris(return_X_y=True))}, "data"),
+        ({"metric": "neg_log_loss"}, "metric"),
+        ({"estimator": DecisionTreeClassifier(max_leaf_nodes=5)}, "estimator"),
+        ({"split": hpo.Holdout(0.2, 0.2)}, "split"),
+        ({"space": {**FLAT, "max_depth": Int(1, 9)}}, "space"),
+        ({"extra_metrics": ["accuracy"]}, "metric"),
+        ({"start": [{"ccp_alpha": 0.01, "max_depth": 2, "min_samples_leaf": 3, "criterion": "gini"}]}, "start"),
+    ],
+)
+def test_a_changed_definition_is_named_and_a_new_version_begun(database, changes, named):
+    run(tree_study(space=FLAT), database, trials=2)
+    changed = tree_study(**{"space": FLAT, **changes})
+    with pytest.raises(hpo.StudyChanged, match=rf"were made: {named}; --new-version starts iris-tree@2"):
+        run(changed, database, trials=2)
+    assert run(changed, database, trials=2, new_version=True).name.versioned_study == "iris-tree@2"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"trials": 0}, {"trials": -3}, {"trials": 2.5}, {"timeout": 0}, {"patience": 0}, {"seed": -1}, {"split": 1.5}],
+)
+def test_bad_options_are_refused_before_anything_is_made(tmp_path, tree, options):
+    with pytest.raises(hpo.InvalidOption, match=next(iter(options))):
+        run(tree, tmp_path / "x.db", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_must_be_known(tmp_path, tree):
+    with pytest.raises(hpo.InvalidOption, match="give one of auto, bar, lines, none"):
+        run(tree, tmp_path / "x.db", progress="loud")
+
+
+def test_run_options_are_checked_together():
+    assert RunOptions(trials=3).trials == 3
+    with pytest.raises(hpo.InvalidOption):
+        RunOptions(trials=True)
+
+
+SLOW = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import hpo
+from conftest import tree_study
+from sklearn.tree import DecisionTreeClassifier
+
+class Slow(DecisionTreeClassifier):
+    def fit(self, X, y):
+        time.sleep(0.03)
+        return super().fit(X, y)
+
+study = tree_study(estimator=Slow())
+if __name__ == "__main__":
+    hpo.main(study)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, sent, code):
+    script = tmp_path / "slow.py"
+    script.write_text(textwrap.dedent(SLOW.format(tests=str(__file__).rpartition("/")[0])))
+
+    def command(name):
+        return [sys.executable, str(script), "--sampler", "tpe", "--trials", "20", "--database", str(tmp_path / name)]
+
+    subprocess.run(command("whole.db"), check=True, capture_output=True, timeout=120)
+    for _ in range(2):
+        process = subprocess.Popen(command("parts.db"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        before = count(tmp_path / "parts.db")
+        while process.poll() is None and count(tmp_path / "parts.db") < before + 4:
+            time.sleep(0.02)
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == code, errors
+        if code == 130:
+            assert "interrupted; what was recorded is kept. To go on: python " in errors
+    subprocess.run(command("parts.db"), check=True, capture_output=True, timeout=120)
+    name = "iris-tree/tpe/split0-seed0"
+    with hpo.StudyDatabase(tmp_path / "parts.db") as parts, hpo.StudyDatabase(tmp_path / "whole.db") as whole:
+        assert same_trials(parts.trials(name)) == same_trials(whole.trials(name))
+        assert not (parts.trials()["state"] == "RUNNING").any()
+
+
+def count(path) -> int:
+    if not path.exists():
+        return 0
+    with hpo.StudyDatabase(path) as database:
+        return len(database.trials())
