@@ -1,5 +1,6 @@
 """Finding study definitions, by name or by path: those that ship, and those in ``studies/`` here."""
 
+import hashlib
 import importlib.util
 import sys
 import traceback
@@ -53,7 +54,8 @@ def find_study(given: "StudyDefinition | str | Path") -> StudyDefinition:
 def load_script(path: Path) -> StudyDefinition:
     """Import a study script and return the one definition it builds."""
     path = path.resolve()
-    name = f"hpo_study_{path.stem}"
+    # Two scripts of one name in different folders must not share a module.
+    name = f"hpo_study_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UnknownStudy(f"{path} is no Python script: its name must end in .py")

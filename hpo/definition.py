@@ -1,6 +1,7 @@
 """Study definitions: what is tuned, checked when it is written down, and its fingerprint."""
 
 import functools
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,12 @@ from hpo.units import Metric, scorer_name
 from hpo.version import __version__
 
 Scorer = str | Callable[..., float]
+
+# What is stored with a trial under a name of ours; further metrics are stored beside it under theirs.
+RESERVED_ATTRIBUTES = (
+    "train_score", "fit_seconds", "score_seconds", "sampler_seconds", "peak_memory_mb", "n_model_parameters",
+    "warnings", "error", "traceback", "configuration", "duplicate_of",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,8 @@ class StudyDefinition:
             raise InvalidDefinition(
                 f"{self.name}: split is {self.split!r}; give Holdout(...) or CrossValidation(splitter=...)"
             )
-        if self.margin is not None and not self.margin > 0:
+        is_number = isinstance(self.margin, (int, float)) and not isinstance(self.margin, bool)
+        if self.margin is not None and not (is_number and 0 < self.margin < math.inf):
             raise InvalidDefinition(f"{self.name}: margin={self.margin!r} must be above 0, in the metric's units")
         self._check_metrics()
         self._check_estimator()
@@ -99,6 +107,9 @@ class StudyDefinition:
             elif not callable(scorer):
                 raise InvalidDefinition(f"{self.name}: metric {scorer!r} is neither a scorer's name nor a function")
         names = list(self.scorers)
+        for name in names:
+            if name in RESERVED_ATTRIBUTES:
+                raise InvalidDefinition(f"{self.name}: a metric cannot be named {name!r}, which is stored beside it")
         if len(names) < 1 + len(self.extra_metrics):
             raise InvalidDefinition(f"{self.name}: two metrics have the same name among {', '.join(names)}")
 
@@ -169,7 +180,7 @@ class StudyDefinition:
         """
         try:
             loaded = self.data()
-        except (ImportError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        except Exception as error:
             raise InvalidDefinition(f"{self.name}: data() raised {type(error).__name__}: {error}") from error
         return _as_data(loaded, self.name)
 

@@ -1,5 +1,6 @@
 """One configuration -> its scores and costs. Pure: no Optuna, no database."""
 
+import copy
 import json
 import math
 import time
@@ -12,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hpo.definition import Data, StudyDefinition, data_hash
+from hpo.definition import RESERVED_ATTRIBUTES, Data, StudyDefinition, data_hash
 from hpo.errors import InvalidDefinition
 from hpo.splits import Partition, partition
 
-TRIAL_ATTRIBUTES = ("configuration", "sampler_seconds", "duplicate_of")  # stored with a trial beside its evaluation
 _LONGEST_MESSAGE = 300
 _LONGEST_TRACE = 4000
 
@@ -65,12 +65,11 @@ class Evaluation:
     @classmethod
     def from_stored(cls, value: float, fold_scores: Sequence[float], attributes: Mapping[str, Any]) -> "Evaluation":
         """The evaluation whose value, fold scores and attributes were stored with a COMPLETE trial."""
-        own = {"train_score", "fit_seconds", "score_seconds", "peak_memory_mb", "warnings", *TRIAL_ATTRIBUTES}
         return cls(
             value=value,
             train_score=attributes.get("train_score"),
             fold_scores=tuple(fold_scores),
-            extra_scores={name: score for name, score in attributes.items() if name not in own},
+            extra_scores={name: score for name, score in attributes.items() if name not in RESERVED_ATTRIBUTES},
             fit_seconds=attributes["fit_seconds"],
             score_seconds=attributes["score_seconds"],
             peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
@@ -134,11 +133,16 @@ class Problem:
         """An unfitted estimator whose every ``random_state`` that was None is fixed by the split."""
         estimator = self.definition.build(used)
         names = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
-        seeds = {
+        seeds: dict[str, Any] = {
             name: _random_state(self.split, name)
             for name in sorted(names)
             if names[name] is None and (name == "random_state" or name.endswith("__random_state"))
         }
+        for name, value in names.items():  # a splitter inside the estimator is no estimator, and is random too
+            is_random = getattr(value, "random_state", 0) is None and getattr(value, "shuffle", True)
+            if is_random and not hasattr(value, "get_params"):
+                seeds[name] = copy.copy(value)
+                seeds[name].random_state = _random_state(self.split, name)
         return estimator.set_params(**seeds) if seeds else estimator
 
 

@@ -1,10 +1,12 @@
 """Content hashes that are the same in every process, so that a stored result can be told from a stale one."""
 
 import ast
+import contextlib
 import dataclasses
+import dis
 import functools
 import hashlib
-import inspect
+import io
 import linecache
 import struct
 import sys
@@ -19,9 +21,7 @@ import numpy as np
 from hpo.errors import InvalidDefinition
 
 _LIBRARY_FOLDERS = tuple(
-    str(Path(path).resolve())
-    for path in {*sysconfig.get_paths().values(), sys.prefix + "/lib", sys.base_prefix + "/lib"}
-    if path
+    Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 
 
@@ -74,6 +74,10 @@ class _Hasher:
             if matches(value):
                 add(self, value, path)
                 return
+        home = sys.modules.get(getattr(value, "__module__", None) or "")
+        if callable(value) and hasattr(value, "__qualname__") and home is not None and _is_library(home):
+            self.add_builtin(value, path)  # a library's function behind a dispatcher, as numpy.linalg.norm
+            return
         state = _state(value)
         if state is None:
             raise InvalidDefinition(
@@ -96,12 +100,15 @@ class _Hasher:
 
     def add_mapping(self, value: Mapping[Any, Any], path: str) -> None:
         self.put("mapping", str(len(value)).encode())
-        for key in sorted(value, key=lambda k: (type(k).__name__, repr(k))):
+        for key in sorted(value, key=lambda key: (type(key).__name__, repr(key))):
             self.add(key, f"{path}.key")
             self.add(value[key], f"{path}[{key!r}]")
 
     def add_array(self, value: np.ndarray[Any, Any], path: str) -> None:
-        self.put("array", f"{value.dtype.str}{value.shape}".encode())
+        self.put("array", f"{value.dtype.descr!r}{value.shape}".encode())
+        if isinstance(value, np.ma.MaskedArray):
+            self.add_array(np.ma.getmaskarray(value), path)
+            value = value.filled()
         if value.dtype.hasobject:
             self.add_sequence(value.ravel().tolist(), path)
         else:
@@ -125,7 +132,12 @@ class _Hasher:
             self.put("dtype", str(column.dtype).encode())
             if hasattr(column, "cat"):  # the hash of a categorical depends on its values only
                 self.add_sequence([repr(category) for category in column.cat.categories], path)
-        self.add_array(hash_pandas_object(value, index=True).to_numpy(), path)
+            if column.dtype == object:  # pandas hashes 1 and "1" alike
+                self.add_sequence(column.tolist(), path)
+            else:
+                self.add_array(hash_pandas_object(column, index=False).to_numpy(), path)
+        if hasattr(value, "index"):
+            self.add_array(hash_pandas_object(value.index).to_numpy(), path)
 
     def add_estimator(self, value: Any, path: str) -> None:
         self.put("estimator")
@@ -134,20 +146,29 @@ class _Hasher:
 
     def add_module(self, value: types.ModuleType, path: str) -> None:
         self.put("module", value.__name__.encode())
-        if not _is_library(value):
-            self.put("source", _normalised(Path(value.__file__ or "").read_text()).encode())
+        if _is_library(value):
+            return
+        self.put("source", _normalised(Path(value.__file__ or "").read_text(encoding="utf-8")).encode())
+        for name, member in sorted(vars(value).items()):  # what it imports from the user's other modules
+            home = (
+                member if isinstance(member, types.ModuleType) else sys.modules.get(getattr(member, "__module__", ""))
+            )
+            if home is not None and home is not value and not _is_library(home):
+                self.add(member, f"{path}.{name}")
 
     def add_class(self, value: type, path: str) -> None:
         if _is_library(sys.modules.get(value.__module__)):
             self.put("class", f"{value.__module__}.{value.__qualname__}".encode())
             return
         self.put("class", value.__qualname__.encode())  # a script's module is __main__ or not, as it is started
-        try:
-            self.put("source", _normalised(inspect.cleandoc("\n" + inspect.getsource(value))).encode())
-        except (OSError, TypeError, SyntaxError):
-            for key, member in sorted(vars(value).items()):
-                if isinstance(member, (types.FunctionType, property, staticmethod, classmethod)):
-                    self.add(getattr(member, "fget", None) or getattr(member, "__func__", member), f"{path}.{key}")
+        self.add_sequence([base for base in value.__bases__ if base is not object], f"{path}'s bases")
+        for key, member in sorted(vars(value).items()):
+            member = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if isinstance(member, types.FunctionType):
+                self.add(member, f"{path}.{key}")
+            elif key not in _CLASS_MACHINERY and not key.startswith("_abc") and not _is_descriptor(member):
+                self.put("attribute", key.encode())
+                self.add(member, f"{path}.{key}")
 
     def add_function(self, value: types.FunctionType, path: str) -> None:
         module = sys.modules.get(value.__module__ or "")
@@ -157,10 +178,13 @@ class _Hasher:
             return
         self.put("source", _function_source(value).encode())
         self.add((value.__defaults__, value.__kwdefaults__), f"{path}'s defaults")
-        refers = inspect.getclosurevars(value)
-        for name, referred in sorted({**refers.globals, **refers.nonlocals}.items()):
+        for name, referred in sorted(_refers_to(value).items()):
             self.put("name", name.encode())
             self.add(referred, f"{name} (used by {path})")
+
+    def add_wrapped(self, value: Any, path: str) -> None:
+        self.put("wrapped", type(value).__qualname__.encode())
+        self.add(value.__wrapped__, path)
 
     def add_builtin(self, value: Any, path: str) -> None:
         self.put("builtin", f"{getattr(value, '__module__', '')}.{value.__qualname__}".encode())
@@ -183,7 +207,7 @@ class _Hasher:
 
 
 def _is_pandas(value: Any) -> bool:
-    return type(value).__module__.startswith("pandas.") and hasattr(value, "iloc")
+    return type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "iloc")
 
 
 def _is_estimator(value: Any) -> bool:
@@ -203,14 +227,46 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[_Hasher, Any, str], None]],
     (lambda v: isinstance(v, types.FunctionType), _Hasher.add_function),
     (lambda v: isinstance(v, types.MethodType), _Hasher.add_method),
     (lambda v: isinstance(v, (types.BuiltinFunctionType, np.ufunc)), _Hasher.add_builtin),
+    (lambda v: isinstance(v, functools._lru_cache_wrapper), _Hasher.add_wrapped),
     (lambda v: isinstance(v, functools.partial), _Hasher.add_partial),
     (lambda v: isinstance(v, types.ModuleType), _Hasher.add_module),
     (lambda v: isinstance(v, (np.random.Generator, np.random.RandomState)), _Hasher.add_generator),
 )
 
 
+_CLASS_MACHINERY = {
+    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
+    "__static_attributes__", "__dataclass_fields__", "__dataclass_params__", "__parameters__", "__orig_bases__",
+    "__annotate_func__", "__annotations_cache__", "__abstractmethods__",
+}  # fmt: skip
+
+
+def _is_descriptor(member: Any) -> bool:
+    """Whether a class attribute is Python's own machinery (slots, metadata requests) rather than a value."""
+    return hasattr(type(member), "__get__")
+
+
+def _refers_to(function: types.FunctionType) -> dict[str, Any]:
+    """Global and closed-over names that a function, or anything defined inside it, reads -> their values."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    found = {}
+    for name, cell in cells:
+        with contextlib.suppress(ValueError):  # a cell that is not filled yet
+            found[name] = cell.cell_contents
+    pending = [function.__code__]
+    while pending:
+        code = pending.pop()
+        pending += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in {"LOAD_GLOBAL", "LOAD_NAME"} and instruction.argval in function.__globals__:
+                found[instruction.argval] = function.__globals__[instruction.argval]
+    return found
+
+
 def _state(value: Any) -> Any:
     """The attributes that make up a plain object, or None where Python cannot see into it."""
+    if isinstance(value, io.IOBase):
+        return None
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     own_pickling = {"__reduce__", "__reduce_ex__", "__getstate__"} & {
@@ -228,8 +284,8 @@ def _is_library(module: types.ModuleType | None) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:  # built in, or a namespace
         return True
-    resolved = str(Path(file).resolve())
-    return resolved.startswith(_LIBRARY_FOLDERS) or module.__name__.partition(".")[0] == "hpo"
+    resolved = Path(file).resolve()
+    return any(resolved.is_relative_to(folder) for folder in _LIBRARY_FOLDERS) or module.__name__.startswith("hpo.")
 
 
 def _normalised(source: str) -> str:
@@ -254,6 +310,7 @@ def _function_source(function: types.FunctionType) -> str:
     begin on one line cannot be told apart and count together.
     """
     code = function.__code__
+    linecache.checkcache(code.co_filename)  # a script may have been edited and loaded again
     try:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))
     except SyntaxError:
@@ -271,5 +328,5 @@ def _function_source(function: types.FunctionType) -> str:
 
 
 def _bytecode(code: types.CodeType) -> str:
-    constants = [_bytecode(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    constants = [_bytecode(c) if isinstance(c, types.CodeType) else fingerprint(c) for c in code.co_consts]
     return repr((code.co_code.hex(), constants, code.co_names, code.co_varnames, sys.version_info[:2]))

@@ -1,8 +1,7 @@
 """The grid sampler: every cell of a conditional space exactly once, in a seeded random order."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -58,13 +57,13 @@ class GridSampler(BaseSampler):
         self._cells = {trial.number: cell}
 
     def _look(self, trials: list[FrozenTrial]) -> None:
-        self._tried.update(_key(trial.params) for trial in trials[self._n_seen :])
+        self._tried.update(self._space.key(trial.params) for trial in trials[self._n_seen :])
         self._n_seen = max(self._n_seen, len(trials))
 
     def _find(self) -> Configuration | None:
         while self._position < self._space.grid_size:
             cell = self._space.cell(self._order[self._position])
-            if _key(cell) not in self._tried:
+            if self._space.key(cell) not in self._tried:
                 return cell
             self._position += 1
         return None
@@ -112,7 +111,3 @@ class Permutation:
             digest = hashlib.blake2b(message, key=self._key, digest_size=8).digest()
             left, right = right, left ^ (int.from_bytes(digest, "big") & mask)
         return left << self._half | right
-
-
-def _key(configuration: Mapping[str, Any]) -> str:
-    return json.dumps(configuration, sort_keys=True)

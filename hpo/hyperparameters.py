@@ -60,7 +60,11 @@ class Float:
 
     def suggest(self, trial: Suggests, name: str) -> float:
         """Propose a value through ``trial``."""
-        return trial.suggest_float(name, self.low, self._top, step=self.step, log=self.log)
+        return self.snap(trial.suggest_float(name, self.low, self._top, step=self.step, log=self.log))
+
+    def snap(self, value: float) -> float:
+        """The exact step nearest to a value that arithmetic moved off it; other values as they are."""
+        return value if self.step is None else self._stepped(round((value - self.low) / self.step))
 
     @property
     def _top(self) -> float:
@@ -71,7 +75,7 @@ class Float:
         return math.floor((self.high - self.low) / (self.step or 1) + 1e-9)
 
     def _stepped(self, k: int) -> float:
-        return min(round(self.low + k * (self.step or 0), 12), self.high)
+        return min(float(f"{self.low + k * (self.step or 0):.15g}"), self.high)
 
     def at(self, u: float) -> float:
         """The value at quantile ``u`` in [0, 1) of the search distribution."""
@@ -99,15 +103,13 @@ class Float:
         number: float = _number(value, float, "a value")
         if not self.low <= number <= self.high:
             raise InvalidSpace(f"{value!r} is outside [{self.low}, {self.high}]")
-        if self.step is not None and not math.isclose(
-            number, self._stepped(round((number - self.low) / self.step)), abs_tol=1e-9
-        ):
+        if self.step is not None and abs(number - self.snap(number)) > 1e-6 * self.step:
             raise InvalidSpace(f"{value!r} is not {self.low} plus a multiple of the step {self.step}")
-        return number
+        return self.snap(number)
 
     def use(self, value: Any) -> Any:
         """What the estimator is given for the stored ``value``."""
-        return value
+        return self.snap(value)
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Categorical:
         if isinstance(choices, (str, bytes)) or not hasattr(choices, "__iter__"):
             raise InvalidSpace(f"the choices of a Categorical are {choices!r}: give a list, or a dict label -> object")
         objects = {}
-        for label, value in choices.items() if isinstance(choices, Mapping) else ((c, c) for c in choices):
+        for label, value in _labelled(choices):
             if not isinstance(label, (str, int, float, bool, type(None))) or label != label:
                 raise InvalidSpace(
                     f"the choice {label!r} is a {type(label).__name__}: choices are str, int, float, bool or None; "
@@ -281,10 +283,24 @@ class Quantile:
 
     def use(self, value: Any) -> Any:
         """The distribution's value at the stored quantile."""
-        return self.distribution.ppf(value).item()
+        from scipy.stats import rv_discrete
+
+        drawn = self.distribution.ppf(value).item()
+        return int(drawn) if isinstance(self.distribution.dist, rv_discrete) else drawn
 
 
 Parameter = Float | Int | Categorical | Quantile
+
+
+def _labelled(choices: Any) -> list[tuple[Any, Any]]:
+    """Label and object of each choice; NumPy's numbers become Python's."""
+    if isinstance(choices, Mapping):
+        return [(_plain(label), value) for label, value in choices.items()]
+    return [(_plain(choice), _plain(choice)) for choice in choices]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def as_parameter(given: Any) -> Parameter:
@@ -299,9 +315,7 @@ def as_parameter(given: Any) -> Parameter:
         return _from_scipy(given)
     if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__iter__"):
         raise InvalidSpace(f"{given!r} is neither Float, Int, Categorical, a list nor a scipy.stats distribution")
-    choices = [
-        choice.item() if hasattr(choice, "item") and getattr(choice, "ndim", 1) == 0 else choice for choice in given
-    ]
+    choices = [_plain(choice) for choice in given]
     if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in choices):
         return Categorical(choices)
     return Categorical({str(choice): choice for choice in choices})
@@ -328,6 +342,8 @@ def distribution_content(distribution: Any) -> tuple[Any, ...]:
 
 def _check_range(parameter: Float | Int) -> None:
     kind = type(parameter).__name__
+    if parameter.step is not None:
+        _number(parameter.step, float, f"step of {kind}")
     if not parameter.low < parameter.high:
         raise InvalidSpace(f"{kind}({parameter.low}, {parameter.high}): low must be less than high")
     if parameter.log and parameter.low <= 0:
@@ -336,7 +352,12 @@ def _check_range(parameter: Float | Int) -> None:
         raise InvalidSpace(f"{kind}(step={parameter.step}): the step must be above 0")
     if parameter.log and parameter.step not in (None, 1):
         raise InvalidSpace(f"{kind}(log=True, step={parameter.step}): a step and a logarithm exclude each other")
-    if isinstance(parameter.grid, bool) or (isinstance(parameter.grid, int) and parameter.grid < 1):
+    grid: Any = parameter.grid
+    if (
+        isinstance(grid, (bool, str))
+        or not (isinstance(grid, int) or hasattr(grid, "__iter__"))
+        or grid in range(-99, 1)
+    ):
         raise InvalidSpace(
             f"{kind}(grid={parameter.grid!r}): give the number of levels, 1 or more, or the list of them"
         )
@@ -354,10 +375,13 @@ def _number(value: Any, kind: type, what: str) -> Any:
 
 
 def _interpolate(low: float, high: float, u: float, *, log: bool) -> float:
-    value = math.exp(math.log(low) + u * (math.log(high) - math.log(low))) if log else low + u * (high - low)
-    if u in (0.0, 1.0):  # the logarithm's rounding must not move the ends
+    """The value a share ``u`` of the way, with 12 significant digits on a logarithm, where exp adds noise."""
+    if u in (0.0, 1.0):
         return low if u == 0.0 else high
-    return float(f"{min(max(value, low), high):.12g}") if log else min(max(value, low), high)
+    if not log:
+        return min(max(low + u * (high - low), low), high)
+    value = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+    return min(max(float(f"{value:.12g}"), low), high)
 
 
 def _even(n: int) -> list[float]:

@@ -1,6 +1,5 @@
 """The working study: Optuna's samplers asked and told in memory, so that a proposal depends on told trials only."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,13 +77,13 @@ class WorkingStudy:
         for key, value in (sampler_state or {}).items():
             self._storage.set_study_system_attr(self._study_id, key, value)
         self._study.add_trials(stored)
-        self._proposed = {_key(trial.params) for trial in stored}
+        self._proposed = {space.key(trial.params) for trial in stored}
         self._persistent: BaseSampler | None = None
         if sampler.kind.is_per_run:
             self._persistent = sampler.build(space, derive_seed(run.study, sampler.label, run.seed))
         self.n_retries = 0
         if retry_failed and isinstance(self._persistent, GridSampler):
-            again = failed_configurations(stored)
+            again = failed_configurations(space, stored)
             self._persistent.retry(again)
             self.n_retries = len(again)
 
@@ -112,7 +111,7 @@ class WorkingStudy:
         )
         trial = self._study.ask()
         configuration = self._space.suggest(trial)
-        self._proposed.add(_key(configuration))
+        self._proposed.add(self._space.key(configuration))
         after = self._storage.get_study_system_attrs(self._study_id)
         return Proposal(
             trial=trial,
@@ -137,16 +136,12 @@ class WorkingStudy:
         return TrialRecord(told, proposal.started, proposal.started + elapsed, proposal.sampler_state)
 
 
-def failed_configurations(trials: Sequence[FrozenTrial]) -> list[Configuration]:
+def failed_configurations(space: SearchSpace, trials: Sequence[FrozenTrial]) -> list[Configuration]:
     """Distinct configurations that have been tried and never succeeded, in the order they were tried."""
-    keys = {trial.number: _key(trial.params) for trial in trials}
+    keys = {trial.number: space.key(trial.params) for trial in trials}
     succeeded = {keys[trial.number] for trial in trials if trial.state != TrialState.FAIL}
     failed = {keys[trial.number]: dict(trial.params) for trial in trials if trial.state == TrialState.FAIL}
     return [configuration for key, configuration in failed.items() if key not in succeeded]
-
-
-def _key(configuration: Mapping[str, Any]) -> str:
-    return json.dumps(configuration, sort_keys=True)
 
 
 def _quiet_study(storage: InMemoryStorage, name: str) -> optuna.Study:

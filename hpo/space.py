@@ -68,10 +68,13 @@ class SearchSpace:
         """The hyperparameters that exist only under others."""
         return [name for name in self._order if self._conditions[name]]
 
-    def _condition(self, name: str) -> dict[str, frozenset[str]]:
-        """Parent -> the typed values under which ``name`` exists."""
+    def _condition(self, name: str) -> dict[str, dict[str, Any]]:
+        """Parent -> the values under which ``name`` exists, by their typed text."""
         condition = {}
-        for parent, wanted in (self.parameters[name].when or {}).items():
+        when: Any = self.parameters[name].when
+        if when is not None and not isinstance(when, Mapping):
+            raise InvalidSpace(f"{name}: when={when!r}: give a dict parent -> value or list of values")
+        for parent, wanted in (when or {}).items():
             if parent not in self.parameters:
                 raise InvalidSpace(
                     f"{name}: its condition names {parent!r}; known: {', '.join(sorted(self.parameters))}"
@@ -85,7 +88,7 @@ class SearchSpace:
                 allowed = [self.parameters[parent].check(value) for value in values]
             if not allowed:
                 raise InvalidSpace(f"{name}: its condition on {parent!r} allows no value")
-            condition[parent] = frozenset(map(typed, allowed))
+            condition[parent] = {typed(value): value for value in sorted(allowed, key=typed)}
         return condition
 
     def _topological(self) -> tuple[str, ...]:
@@ -102,9 +105,13 @@ class SearchSpace:
     def is_active(self, name: str, configuration: Mapping[str, Any]) -> bool:
         """Whether ``name`` exists under the parents' values in ``configuration``."""
         return all(
-            parent in configuration and typed(configuration[parent]) in allowed
+            parent in configuration and typed(self.parameters[parent].check(configuration[parent])) in allowed
             for parent, allowed in self._conditions[name].items()
         )
+
+    def key(self, configuration: Mapping[str, Any]) -> str:
+        """A text that is the same for equal configurations."""
+        return json.dumps({name: self.parameters[name].check(configuration[name]) for name in sorted(configuration)})
 
     def suggest(self, trial: Suggests) -> Configuration:
         """Propose a configuration define-by-run: a child is asked for only where its condition holds."""
@@ -142,20 +149,22 @@ class SearchSpace:
         return checked
 
     def witnesses(self) -> Iterator[Configuration]:
-        """For each hyperparameter in turn, a cell of the grid in which it is active, if there is one."""
+        """For each hyperparameter in turn, a configuration in which it is active, where conditions allow one."""
         for name in self._order:
-            forced = self._ancestors(name)
+            forced = self._forced(name)
             configuration: Configuration = {}
             for other in self._order:
                 if self.is_active(other, configuration):
-                    levels = [v for v in self.parameters[other].levels() if typed(v) in forced.get(other, {typed(v)})]
-                    configuration[other] = levels[0] if levels else self.parameters[other].at(0.5)
+                    configuration[other] = forced.get(other, self._levels[other])[0]
             yield configuration
 
-    def _ancestors(self, name: str) -> dict[str, frozenset[str]]:
-        forced = dict(self._conditions[name])
-        for parent in self._conditions[name]:
-            forced = {**self._ancestors(parent), **forced}
+    def _forced(self, name: str) -> dict[str, list[Any]]:
+        """Ancestor -> its values under which ``name`` can exist."""
+        forced: dict[str, list[Any]] = {}
+        for parent, values in self._conditions[name].items():
+            for ancestor, allowed in {**self._forced(parent), parent: list(values.values())}.items():
+                kept = [v for v in forced.get(ancestor, allowed) if typed(v) in map(typed, allowed)]
+                forced[ancestor] = kept or allowed
         return forced
 
     # --- the grid: counted and indexed without being listed ---
@@ -242,7 +251,7 @@ class SearchSpace:
                     type(parameter).__name__,
                     {key: getattr(parameter, key) for key in ("low", "high", "log", "step") if hasattr(parameter, key)},
                     parameter.objects if isinstance(parameter, Categorical) else self._levels[name],
-                    self._conditions[name],
+                    {parent: sorted(values) for parent, values in self._conditions[name].items()},
                     distribution_content(parameter.distribution) if isinstance(parameter, Quantile) else None,
                 )
                 for name, parameter in self.parameters.items()

@@ -1,7 +1,7 @@
 """Which rows train, which validate, and which test rows stay sealed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,8 @@ def partition(split: Split, X: Any, y: Any, groups: Any, *, number: int, is_clas
     if number and not split.has_randomness:
         raise InvalidDefinition(f"split {number} does not exist: rows in this order have only split 0")
     stratified = _is_stratified(split, y, is_classifier=is_classifier)
+    if not _reads_groups(split):
+        groups = None
     try:
         everything = np.arange(n_rows)
         rest, test = everything, everything[:0]
@@ -173,18 +175,51 @@ def partition(split: Split, X: Any, y: Any, groups: Any, *, number: int, is_clas
             folds = list(split.folds_of(X_rest, y_rest, groups_rest, split=number, stratified=stratified))
     except (ValueError, IndexError, TypeError) as error:
         raise InvalidDefinition(f"the {n_rows} rows cannot be split by {split}: {error}") from error
+    return Partition(test=np.sort(test), folds=tuple(_checked_folds(split, folds, rest)))
+
+
+def _checked_folds(split: Split, folds: Sequence[tuple[Rows, Rows]], rest: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Row numbers of the folds, which count within the rows that are not sealed."""
+    n_named = len(getattr(getattr(split, "splitter", None), "test_fold", rest))
     for train, validation in folds:
+        if n_named != len(rest) or max(np.max(train, initial=0), np.max(validation, initial=0)) >= len(rest):
+            raise InvalidDefinition(f"{split} names rows beyond the {len(rest)} that are not sealed: set test=0")
         if not len(train) or not len(validation):
-            raise InvalidDefinition(f"{split} leaves no rows to train or to validate on ({n_rows} rows in all)")
-    return Partition(
-        test=np.sort(test),
-        folds=tuple((np.sort(rest[train]), np.sort(rest[validation])) for train, validation in folds),
-    )
+            raise InvalidDefinition(f"{split} leaves no rows to train or to validate on ({len(rest)} are not sealed)")
+        yield np.sort(rest[train]), np.sort(rest[validation])
 
 
 def split_fingerprint(split: Split) -> str:
     """Hash of the rule that makes the splits (without the number of the split)."""
     return fingerprint(split, "split")
+
+
+def _reads_groups(split: Split) -> bool:
+    """Whether the rule looks at groups; scikit-learn warns where it does not and gets some."""
+    splitter = getattr(split, "splitter", None)
+    if splitter is None or not hasattr(splitter, "get_metadata_routing"):
+        return split.order == "group" or splitter is not None
+    return split.order == "group" or bool(splitter.get_metadata_routing().consumes("split", ["groups"]))
+
+
+def _check_splitter(split: CrossValidation) -> None:
+    """Refuse to seal rows in another order than the splitter's, which would leak across the seal."""
+    from sklearn.model_selection import TimeSeriesSplit
+
+    if not hasattr(split.splitter, "split"):
+        raise InvalidDefinition(
+            f"splitter={split.splitter!r} is no scikit-learn splitter: it has no split(X, y, groups)"
+        )
+    wanted = None
+    if isinstance(split.splitter, TimeSeriesSplit):
+        wanted = "time"
+    elif hasattr(split.splitter, "get_metadata_routing") and _reads_groups(split):
+        wanted = "group"
+    if wanted is not None and split.order != wanted and split.test:
+        raise InvalidDefinition(
+            f"splitter={split.splitter!r} with order={split.order!r} would seal test rows that its folds know about: "
+            f'give order="{wanted}", or test=0'
+        )
 
 
 def _is_stratified(split: Split, y: Any, *, is_classifier: bool) -> bool:

@@ -1,5 +1,6 @@
 """Durations, and metrics as people read them: errors positive, lower is better."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +13,18 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def parse_duration(text: str | float) -> float:
     """Seconds of ``90s``, ``30m``, ``8h``, ``1d`` or a plain positive number of seconds."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(text))
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*([smhd]?)\s*", str(text))
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise InvalidOption(f"a duration of {text!r} is not understood: write 90s, 30m, 8h or 1d, above zero")
     return seconds
 
 
 def format_duration(seconds: float) -> str:
     """A duration of ``seconds`` for people: ``0.3 s``, ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    if seconds < 10:
+    if seconds < 9.5:
         return f"{seconds:.2g} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -5,9 +5,10 @@ What is tuned: how many trees, how much each one adds (``learning_rate``), how c
 ``max_features`` of the measurements), and the loss. ``alpha`` exists for huber alone: errors beyond that
 quantile count as outliers.
 
-What to look for: the data are few and noisy, so that the defaults overfit, and what holds a model back pays:
-shallow trees, small samples. ``learning_rate`` and ``n_estimators`` work together: half the rate needs about
-twice the trees. Too small a product of the two and the model predicts little but the mean (r2 near 0).
+What to look for: ``learning_rate`` and ``n_estimators`` work together, as half the rate needs about twice the trees.
+Where their product is below 0.1 the model predicts little but the mean (r2 near 0); the good ones lie between 1 and
+10; beyond, it overfits. Once that is right the rest matters less: trees of a single question (``max_depth`` 1) do as
+well as deep ones.
 
 The loss is what the trees minimise in training; the metric, r2, is what is wanted of the model. They need not agree.
 """

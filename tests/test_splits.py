@@ -282,7 +282,7 @@ def test_a_predefined_split_is_taken_as_it_is():
 
 def test_a_predefined_split_of_all_rows_with_some_of_them_sealed_is_refused():
     rule = CrossValidation(splitter=PredefinedSplit(np.arange(N) % 5), test=0.2)
-    with pytest.raises(InvalidDefinition, match="150 rows cannot be split"):
+    with pytest.raises(InvalidDefinition, match="names rows beyond the 120 that are not sealed"):
         cut(rule)
 
 
@@ -352,7 +352,7 @@ def test_stratifying_by_time_is_refused():
 def test_a_class_of_one_row_cannot_be_stratified_and_says_so():
     target = np.zeros(N, dtype=int)
     target[3] = 1
-    with pytest.raises(InvalidDefinition, match="150 rows cannot be split"):
+    with pytest.raises(InvalidDefinition, match="names rows beyond the 120 that are not sealed"):
         cut(Holdout(), y=target)
 
 
@@ -362,3 +362,13 @@ def test_every_change_of_the_rule_changes_its_hash():
         CrossValidation(splitter=KFold(4))
     )
     assert split_fingerprint(Holdout(0.2, 0.2)) == split_fingerprint(Holdout())
+
+
+@pytest.mark.parametrize(
+    ("splitter", "wanted"), [(TimeSeriesSplit(3), "time"), (LeaveOneGroupOut(), "group"), (GroupKFold(3), "group")]
+)
+def test_a_splitter_whose_order_the_seal_would_break_is_refused(splitter, wanted):
+    with pytest.raises(InvalidDefinition, match=rf'give order="{wanted}", or test=0'):
+        CrossValidation(splitter=splitter, test=0.2)
+    assert CrossValidation(splitter=splitter, test=0.2, order=wanted).order == wanted
+    assert CrossValidation(splitter=splitter, test=0).test == 0
