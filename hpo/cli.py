@@ -325,12 +325,10 @@ def _dashboard(arguments: argparse.Namespace) -> int:
         dashboard = Dashboard(database, port=arguments.port, writable=arguments.writable)
         mode = "changes allowed" if arguments.writable else "read-only"
         text.say(f"optuna-dashboard on {database.name} ({mode}): {dashboard.url}  (Ctrl-C ends it)")
-        try:
-            dashboard.serve()
-        except KeyboardInterrupt:
-            text.say("ended")
-        finally:
-            dashboard.close()
+        with contextlib.suppress(KeyboardInterrupt):
+            dashboard.serve()  # ends on Ctrl-C by itself
+        dashboard.close()
+        text.say("ended")
     return DONE
 
 

@@ -96,11 +96,9 @@ class CrossValidation:
             raise InvalidDefinition(f"CrossValidation(repeats={self.repeats!r}): give a whole number, 1 or more")
         if self.repeats > 1 and self.order == "time":
             raise InvalidDefinition(f"CrossValidation(repeats={self.repeats}): time order allows no repeats")
-        if self.splitter is not None and not hasattr(self.splitter, "split"):
-            raise InvalidDefinition(
-                f"splitter={self.splitter!r} is no scikit-learn splitter: it has no split(X, y, groups)"
-            )
         _check_common(self, 0.0)
+        if self.splitter is not None:
+            _check_splitter(self)
 
     @property
     def has_randomness(self) -> bool:

@@ -334,7 +334,7 @@ def test_rules_that_cannot_be_are_refused_when_written(make, message):
         (CrossValidation(folds=10), 10, "10 rows cannot be split"),
         (CrossValidation(folds=9, order="time", test=0.5), 10, "10 rows cannot be split"),
         (CrossValidation(order="group"), 40, "needs groups: return hpo.Data"),
-        (CrossValidation(splitter=GroupKFold(3)), 40, "40 rows cannot be split"),
+        (CrossValidation(splitter=GroupKFold(3), test=0), 40, "40 rows cannot be split"),
         (Holdout(stratify=True), 40, "stratify=True needs a target"),
     ],
     ids=str,
@@ -352,7 +352,7 @@ def test_stratifying_by_time_is_refused():
 def test_a_class_of_one_row_cannot_be_stratified_and_says_so():
     target = np.zeros(N, dtype=int)
     target[3] = 1
-    with pytest.raises(InvalidDefinition, match="names rows beyond the 120 that are not sealed"):
+    with pytest.raises(InvalidDefinition, match="150 rows cannot be split"):
         cut(Holdout(), y=target)
 
 

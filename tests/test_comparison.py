@@ -1,0 +1,178 @@
+"""A comparison reads the database and says what is there, no more."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import FLAT, tree_study
+from sklearn.tree import DecisionTreeClassifier
+
+import hpo
+from hpo import Int
+from hpo.comparison.figures import incumbents_text, median_incumbents
+from hpo.units import Metric
+
+PLAN = {"samplers": ["random", "tpe", "grid"], "repetitions": 3, "trials": 6, "progress": "none"}
+
+
+@pytest.fixture
+def comparison(database, tree):
+    return hpo.compare(tree, database=database, **PLAN)
+
+
+def test_the_table_is_what_the_runs_say(comparison, database):
+    trials = database.trials(study="iris-tree")
+    for row in comparison.table.itertuples():
+        finals = trials[trials["sampler"] == row.sampler].groupby("seed")["value"].max()
+        assert row.repetitions == len(finals) == 3
+        assert row.trials == 18
+        assert row.median == finals.median()
+        assert (row.worst, row.best) == (finals.min(), finals.max())
+    finals = trials.pivot_table(index="seed", columns="sampler", values="value", aggfunc="max")
+    table = comparison.table.set_index("sampler")
+    assert table.loc["tpe", "wins"] == (finals["tpe"] > finals["random"]).sum()
+    assert table.loc["tpe", ["wins", "ties", "losses"]].sum() == 3
+    assert pd.isna(table.loc["random", "wins"])
+
+
+def test_repetition_r_is_split_r_and_seed_r_for_every_sampler(comparison, database):
+    runs = database.runs()
+    runs = runs[runs["sampler"] != "reference"]
+    assert (runs["split"] == runs["seed"]).all()
+    assert runs.groupby("sampler")["seed"].apply(list).to_dict() == {s: [0, 1, 2] for s in PLAN["samplers"]}
+    assert runs["sampler"].tolist() == PLAN["samplers"] * 3  # repetition by repetition
+    assert comparison.reference["split"].tolist() == [0, 1, 2]
+
+
+def test_the_curves_are_running_maxima(comparison, database):
+    for (sampler, repetition), curve in comparison.curves.groupby(["sampler", "repetition"]):
+        values = database.trials(f"iris-tree/{sampler}/split{repetition}-seed{repetition}")["value"]
+        assert curve["incumbent"].tolist() == values.cummax().tolist()
+        assert curve["trial"].tolist() == list(range(1, 7))
+        assert (np.diff(curve["seconds"]) >= 0).all()
+        assert (curve["seconds"] > 0).all()
+
+
+def test_asking_again_trains_nothing_and_more_runs_only_what_is_new(comparison, database, tree):
+    before = database.trials()
+    again = hpo.compare(tree, database=database, **PLAN)
+    pd.testing.assert_frame_equal(again.table, comparison.table)
+    assert len(database.trials()) == len(before)
+    hpo.compare(tree, database=database, **{**PLAN, "samplers": [*PLAN["samplers"], "qmc"], "repetitions": 4})
+    after = database.trials()
+    assert len(after) == len(before) + 6 * 3 + 4 * 6 + 1  # three samplers once more, qmc four times, a reference
+    # The first comparison is still the same although the database has more.
+    same = hpo.compare(tree, database=database, runs_missing=False, **PLAN)
+    pd.testing.assert_frame_equal(same.table, comparison.table)
+
+
+def test_what_is_missing_is_named_when_nothing_may_be_run(database, tree):
+    hpo.run(tree, sampler="random", trials=6, database=database, progress="none")
+    with pytest.raises(
+        hpo.NotComparable, match=r"no repetition is complete: 8 runs .* such as iris-tree/tpe/split0-seed0"
+    ):
+        hpo.compare(tree, database=database, runs_missing=False, **PLAN)
+
+
+def test_a_comparison_cut_short_is_a_smaller_comparison(database, tree, monkeypatch):
+    from hpo.comparison import protocol
+
+    clock = iter(range(10_000))
+    monkeypatch.setattr(protocol.time, "monotonic", lambda: float(next(clock)))
+    cut = hpo.compare(tree, database=database, timeout=45, **{**PLAN, "repetitions": 60})
+    n_done = cut.finals["repetition"].nunique()
+    assert 0 < n_done < 60
+    assert cut.is_cut
+    assert f"{n_done} of 60 repetitions are complete: the same command goes on" in cut.notes()
+
+
+def test_rows_in_time_order_have_one_split_and_say_so(database):
+    definition = tree_study(split=hpo.Holdout(0.2, 0.2, order="time"), metric="accuracy")
+    comparison = hpo.compare(definition, database=database, **PLAN)
+    assert set(comparison.finals["split"]) == {0}
+    assert "all repetitions share one split: they show the samplers' randomness only" in comparison.notes()
+
+
+class NeverDeep(DecisionTreeClassifier):
+    def fit(self, X, y):
+        if self.max_depth > 1:
+            raise ValueError("never")
+        return super().fit(X, y)
+
+
+def test_failures_are_shown_and_a_sampler_without_success_is_the_worst(database):
+    definition = tree_study(space={"max_depth": Int(1, 2)}, estimator=NeverDeep(max_depth=1))
+    comparison = hpo.compare(definition, database=database, **{**PLAN, "trials": 1, "samplers": ["random", "grid"]})
+    finals = comparison.finals.set_index(["sampler", "repetition"])
+    assert finals["failed"].sum() == finals["value"].isna().sum() > 0
+    notes = " ".join(comparison.notes())
+    assert "trials of" in notes
+    assert "failed" in notes
+    table = comparison.table.set_index("sampler")
+    for repetition in range(3):
+        ours, base = finals["value"]["grid", repetition], finals["value"]["random", repetition]
+        if np.isnan(ours) and not np.isnan(base):
+            assert table.loc["grid", "losses"] >= 1
+
+
+def test_an_exhausted_grid_is_held_flat_and_flagged(database):
+    definition = tree_study(space={"max_depth": Int(1, 3)})
+    comparison = hpo.compare(definition, database=database, **{**PLAN, "samplers": ["random", "grid"]})
+    assert "grid ran out of configurations before its budget: its curve is held flat" in comparison.notes()
+    medians = median_incumbents(comparison.curves)
+    assert medians["grid"].notna().all() or medians["grid"].index.max() == 3
+
+
+def test_the_median_incumbent_of_a_known_table():
+    curves = pd.DataFrame(
+        {
+            "sampler": ["a"] * 6,
+            "repetition": [0, 0, 1, 1, 2, 2],
+            "trial": [1, 2, 1, 2, 1, 2],
+            "incumbent": [-3.0, -1.0, -5.0, -5.0, -4.0, -2.0],
+        }
+    )
+    assert median_incumbents(curves)["a"].tolist() == [-4.0, -2.0]
+
+
+def test_the_picture_shows_errors_positive_and_every_sampler(comparison):
+    picture = comparison.picture(width=90, color=False)
+    assert "brier score" in picture
+    assert "(lower is better)" in picture
+    for sampler in PLAN["samplers"]:
+        assert sampler in picture
+    assert "-0." not in picture
+
+
+def test_two_samplers_with_the_same_letters_have_different_marks():
+    curves = pd.DataFrame(
+        {
+            "sampler": ["tpe"] * 2 + ["tpe(group=True)"] * 2,
+            "repetition": 0,
+            "trial": [1, 2] * 2,
+            "incumbent": [1.0, 2, 3, 4],
+        }
+    )
+    picture = incumbents_text(curves, 0.5, Metric("r2", 1), width=80, color=False)
+    assert "t tpe   p tpe(group=True)" in picture
+
+
+def test_the_page_is_self_contained(comparison, tmp_path):
+    comparison.to_html(tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "src=" not in page.replace("src=i", "").partition("<script")[0]
+    assert 'id="incumbents"' in page
+    for cell in comparison.rows()[1][0]:
+        assert cell in page
+    figure = comparison.figures["incumbents"]
+    assert [trace.name for trace in figure.data if trace.name] == [
+        f"{s} (median)" for s in comparison.finals["sampler"].unique()
+    ]
+    drawn = [trace for trace in figure.data if trace.name]
+    assert all(min(trace.y) >= 0 for trace in drawn)  # errors positive
+
+
+def test_names_are_escaped_in_the_page(database, tmp_path):
+    definition = tree_study(name="<script>alert(1)", space=FLAT)
+    comparison = hpo.compare(definition, database=database, **{**PLAN, "repetitions": 1, "trials": 2})
+    comparison.to_html(tmp_path / "r.html")
+    assert "<script>alert(1)" not in (tmp_path / "r.html").read_text()

@@ -1,0 +1,118 @@
+"""The project keeps its own house: style, types, floors, documentation."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hpo
+from hpo.cli import _parser
+from hpo.samplers import SAMPLERS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODULES = sorted(path for path in (ROOT / "hpo").rglob("*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["importlinter.cli", "lint"],
+    ],
+    ids=lambda command: "-".join(command),
+)
+def test_the_house_is_in_order(command):
+    module = [sys.executable, "-m", *command]
+    if command[0] == "importlinter.cli":
+        module = [
+            sys.executable,
+            "-c",
+            "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())",
+        ]
+    done = subprocess.run(module, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_module_says_what_it_is_for_and_is_one_thing(path):
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text))
+    assert text.count("\n") <= 350
+
+
+def test_every_public_name_exists_is_documented_and_hides_no_module():
+    modules = {path.stem for path in MODULES}
+    for name in hpo.__all__:
+        if name != "__version__":
+            assert getattr(hpo, name).__doc__, name
+        assert name not in modules
+
+
+def test_every_command_has_help_and_is_in_the_readme():
+    actions = next(action for action in _parser()._actions if hasattr(action, "choices") and action.choices)
+    assert set(actions.choices) >= {"studies", "run", "compare", "list", "show", "delete", "dashboard", "samplers"}
+    for name, parser in actions.choices.items():
+        assert parser.description
+        assert f"hpo {name}" in README, name
+        for action in parser._actions:
+            assert action.help or not action.option_strings or "--progress" in action.option_strings, (name, action)
+
+
+def test_every_sampler_is_in_the_readme():
+    for name in SAMPLERS:
+        assert f"`{name}`" in README
+
+
+@pytest.mark.slow
+def test_the_python_in_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_DATABASE", raising=False)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(blocks) >= 2
+    for i, block in enumerate(blocks):
+        path = tmp_path / f"readme_{i}.py"
+        path.write_text(block)
+        done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_tour_run(tmp_path):
+    tour = README.partition("## Five minutes")[2].partition("\n## ")[0]
+    lines = [
+        line.removeprefix("$ ") for block in re.findall(r"```console\n(.*?)```", tour, re.S) for line in block.splitlines()
+        if line.startswith("$ hpo ") and "dashboard" not in line
+    ]  # fmt: skip
+    assert len(lines) >= 4
+    for line in lines:
+        arguments = line.removeprefix("hpo ")
+        done = subprocess.run(
+            f"{sys.executable} -m hpo {arguments}",
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+
+
+def test_the_version_is_in_the_changelog():
+    assert f"## {hpo.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.py")), ids=lambda path: path.stem)
+def test_each_study_is_short_and_says_what_to_look_for(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") < 100
+    assert "what to look for" in ast.get_docstring(ast.parse(text)).lower()
+    assert hpo.find_study(path.stem).name == path.stem.replace("_", "-")
+    importlib.invalidate_caches()
