@@ -8,23 +8,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, ScriptFailed
 from hpo.units import parse_duration
-from hpo.version import __version__
 
 if TYPE_CHECKING:
     from hpo.database import StudyDatabase
     from hpo.definition import StudyDefinition
 
-DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 75, 130
-QUICK = {"repetitions": 5, "trials": 20}
-FULL = {"repetitions": 20, "trials": 50}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One clear line, exit code 2."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message} ({self.prog} --help)\n")
+DONE, STOPPED, INTERRUPTED = 0, 75, 130
 
 
 def entry() -> NoReturn:
@@ -39,16 +31,16 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
         study: the definition.
         argv: arguments; None means those of the process.
     """
-    parser = _Parser(description=f"Tune {study.name}.")
-    _add_run_options(parser)
+    parser = Parser(description=f"Tune {study.name}.")
+    add_run_options(parser)
     given = list(sys.argv[1:] if argv is None else argv)
     sys.exit(_guarded(lambda: _run(parser.parse_args(given), study), f"python {shlex.join([sys.argv[0], *given])}"))
 
 
 def command(argv: Sequence[str]) -> int:
     """Carry out one command line; returns its exit code."""
-    arguments = _parser().parse_args(argv)
-    return _guarded(lambda: int(arguments.call(arguments) or DONE), shlex.join(["hpo", *argv]))
+    arguments = build_parser(COMMANDS).parse_args(argv)
+    return _guarded(lambda: int(arguments.call(arguments)), shlex.join(["hpo", *argv]))
 
 
 def _guarded(call: Callable[[], int], again: str) -> int:
@@ -87,94 +79,6 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# --- arguments ---
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="hpo", description="Tune scikit-learn models, and compare how they are tuned.")
-    parser.add_argument("--version", action="version", version=f"hpo {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-
-    def add(name: str, call: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        added.set_defaults(call=call)
-        return added
-
-    studies = add("studies", _studies, "list the studies that can be run by name")
-    studies.add_argument("--copy", metavar="NAME", help="copy a study into studies/ here, to start from")
-
-    run = add("run", _run, "run a study with one sampler, or resume it, up to its budget")
-    run.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")
-    _add_run_options(run)
-
-    compare = add("compare", _compare, "compare samplers on a study: run what is missing, then report")
-    compare.add_argument("studies", metavar="STUDY", nargs="+", help="a study's name, or the path of a script")
-    compare.add_argument("--samplers", default="grid,random,tpe", metavar="A,B", help="default: %(default)s")
-    compare.add_argument("--repetitions", type=int, metavar="N", help=f"default: {FULL['repetitions']}")
-    compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run; default: {FULL['trials']}")
-    compare.add_argument("--baseline", default="random", metavar="SAMPLER", help="default: %(default)s")
-    compare.add_argument("--quick", action="store_true", help="5 repetitions of 20 trials")
-    compare.add_argument("--no-run", action="store_true", help="only report what the database has")
-    compare.add_argument("--output", metavar="FILE.html", help="also write a page that opens offline")
-    compare.add_argument("--json", action="store_true", help="print the table as JSON")
-    _add_common(compare, timeout=True, progress=True, new_version=True)
-
-    listing = add("list", _list, "list the runs: trials, best value, seconds, state")
-    listing.add_argument("--study", metavar="NAME", help="only runs of this study")
-    _add_output(listing)
-
-    show = add("show", _show, "show a run: its best hyperparameters, or one trial")
-    show.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
-    show.add_argument("--trial", type=int, metavar="N", help="one trial with all that is stored with it")
-    _add_output(show)
-
-    delete = add("delete", _delete, "delete a run, after asking")
-    delete.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
-    delete.add_argument("--yes", action="store_true", help="do not ask")
-    _add_common(delete)
-
-    dashboard = add("dashboard", _dashboard, "browse the study database with optuna-dashboard")
-    dashboard.add_argument("--port", type=int, help="default: 8080, or a free one where that is taken")
-    dashboard.add_argument("--writable", action="store_true", help="let the browser change the database")
-    _add_common(dashboard)
-
-    add("samplers", _samplers, "list the samplers: what each is, needs and supports")
-    return parser
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sampler", default="tpe", metavar="NAME", help="as hpo samplers lists; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler; default: %(default)s")
-    parser.add_argument("--split", type=int, default=0, metavar="N", help="of the rows; default: %(default)s")
-    parser.add_argument("--trials", type=int, metavar="N", help="budget in all; default: 50, or the whole grid")
-    parser.add_argument("--target", type=float, metavar="VALUE", help="end at this value, errors positive as shown")
-    parser.add_argument("--patience", type=int, metavar="N", help="end after N trials without a better one")
-    parser.add_argument("--retry-failed", action="store_true", help="try failed cells of the grid again")
-    parser.add_argument("--no-reuse", action="store_true", help="train again what was evaluated before")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    _add_common(parser, timeout=True, progress=True, new_version=True)
-
-
-def _add_common(
-    parser: argparse.ArgumentParser, *, timeout: bool = False, progress: bool = False, new_version: bool = False
-) -> None:
-    parser.add_argument(
-        "--database", metavar="URL", help="URL or file; default: the environment's HPO_DATABASE, or hpo.db here"
-    )
-    if timeout:
-        parser.add_argument("--timeout", metavar="DURATION", help="begin no trial after 90s, 30m, 8h; exit code 75")
-    if progress:
-        parser.add_argument("--progress", default="auto", choices=("auto", "bar", "lines", "none"))
-    if new_version:
-        parser.add_argument("--new-version", action="store_true", help="begin a new version of a changed study")
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", metavar="FILE", help="write it to FILE.csv, FILE.parquet or FILE.json")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
-    _add_common(parser)
 
 
 # --- commands; each imports what it needs, so that --help imports nothing ---
@@ -352,3 +256,15 @@ def _split_samplers(text: str) -> list[str]:
         else:
             parts[-1] += character
     return [part.strip() for part in parts if part.strip()]
+
+
+COMMANDS: dict[str, Call] = {
+    "studies": _studies,
+    "run": _run,
+    "compare": _compare,
+    "list": _list,
+    "show": _show,
+    "delete": _delete,
+    "dashboard": _dashboard,
+    "samplers": _samplers,
+}

@@ -50,7 +50,7 @@ class Float:
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
-            object.__setattr__(self, name, _number(getattr(self, name), float, f"{name} of Float"))
+            object.__setattr__(self, name, finite_number(getattr(self, name), float, f"{name} of Float"))
         _check_range(self)
 
     @property
@@ -81,7 +81,7 @@ class Float:
         """The value at quantile ``u`` in [0, 1) of the search distribution."""
         if self.step is not None:
             return self._stepped(min(int(u * (self._n_steps + 1)), self._n_steps))
-        return _interpolate(self.low, self.high, u, log=self.log)
+        return interpolate(self.low, self.high, u, log=self.log)
 
     def levels(self) -> list[float]:
         """The values on the grid, ascending."""
@@ -90,7 +90,7 @@ class Float:
         if self.step is not None:
             n = min(self.grid, self._n_steps + 1)
             return sorted({self._stepped(round(u * self._n_steps)) for u in _even(n)})
-        return sorted({_interpolate(self.low, self.high, u, log=self.log) for u in _even(self.grid)})
+        return sorted({interpolate(self.low, self.high, u, log=self.log) for u in _even(self.grid)})
 
     def exhaustive(self) -> "Float | None":
         """The same with every value as a level, or None where there are too many."""
@@ -100,7 +100,7 @@ class Float:
 
     def check(self, value: Any) -> float:
         """Return ``value`` as stored, or raise InvalidSpace."""
-        number: float = _number(value, float, "a value")
+        number: float = finite_number(value, float, "a value")
         if not self.low <= number <= self.high:
             raise InvalidSpace(f"{value!r} is outside [{self.low}, {self.high}]")
         if self.step is not None and abs(number - self.snap(number)) > 1e-6 * self.step:
@@ -126,7 +126,7 @@ class Int:
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
-            object.__setattr__(self, name, _number(getattr(self, name), int, f"{name} of Int"))
+            object.__setattr__(self, name, finite_number(getattr(self, name), int, f"{name} of Int"))
         _check_range(self)
 
     def suggest(self, trial: Suggests, name: str) -> int:
@@ -140,7 +140,7 @@ class Int:
     def at(self, u: float) -> int:
         """The value at quantile ``u`` in [0, 1) of the search distribution."""
         if self.log:  # as Optuna: the logarithm of [low - 1/2, high + 1/2], rounded
-            return min(max(round(_interpolate(self.low - 0.5, self.high + 0.5, u, log=True)), self.low), self.high)
+            return min(max(round(interpolate(self.low - 0.5, self.high + 0.5, u, log=True)), self.low), self.high)
         n = (self._top - self.low) // self.step + 1
         return self.low + self.step * min(int(u * n), n - 1)
 
@@ -149,7 +149,7 @@ class Int:
         if not isinstance(self.grid, int):
             return sorted({self.check(level) for level in self.grid})
         n_steps = (self._top - self.low) // self.step
-        raw = [_interpolate(self.low, self._top, u, log=self.log) for u in _even(min(self.grid, n_steps + 1))]
+        raw = [interpolate(self.low, self._top, u, log=self.log) for u in _even(min(self.grid, n_steps + 1))]
         return sorted({self.low + self.step * round((x - self.low) / self.step) for x in raw})
 
     def exhaustive(self) -> "Int | None":
@@ -160,7 +160,7 @@ class Int:
 
     def check(self, value: Any) -> int:
         """Return ``value`` as stored, or raise InvalidSpace."""
-        number: int = _number(value, int, "a value")
+        number: int = finite_number(value, int, "a value")
         if not self.low <= number <= self._top or (number - self.low) % self.step:
             step = f" in steps of {self.step}" if self.step != 1 else ""
             raise InvalidSpace(f"{value!r} is outside [{self.low}, {self._top}]{step}")
@@ -245,105 +245,22 @@ class Categorical:
         return self.objects[value]
 
 
-@dataclass(frozen=True)
-class Quantile:
-    """A hyperparameter drawn from a frozen scipy.stats distribution that no Float or Int equals.
-
-    What is searched and stored is the quantile in (0, 1); the estimator is given ``distribution.ppf`` of it.
-    """
-
-    distribution: Any
-    grid: int = 5
-    when: Mapping[str, Any] | None = None
-    is_finite = False
-
-    _MARGIN = 1e-6  # the ends of an unbounded distribution are infinite
-
-    def suggest(self, trial: Suggests, name: str) -> float:
-        """Propose a quantile through ``trial``."""
-        return trial.suggest_float(name, self._MARGIN, 1 - self._MARGIN)
-
-    def at(self, u: float) -> float:
-        """The stored quantile at ``u``."""
-        return _interpolate(self._MARGIN, 1 - self._MARGIN, u, log=False)
-
-    def levels(self) -> list[float]:
-        """Quantiles at the middle of ``grid`` equally likely parts."""
-        return [(i + 0.5) / self.grid for i in range(self.grid)]
-
-    def exhaustive(self) -> None:
-        """There are infinitely many values."""
-
-    def check(self, value: Any) -> float:
-        """Return the quantile ``value``, or raise InvalidSpace."""
-        number: float = _number(value, float, "a quantile")
-        if not self._MARGIN <= number <= 1 - self._MARGIN:
-            raise InvalidSpace(f"{value!r} is no quantile: a scipy distribution is searched between 0 and 1")
-        return number
-
-    def use(self, value: Any) -> Any:
-        """The distribution's value at the stored quantile."""
-        from scipy.stats import rv_discrete
-
-        drawn = self.distribution.ppf(value).item()
-        return int(drawn) if isinstance(self.distribution.dist, rv_discrete) else drawn
-
-
-Parameter = Float | Int | Categorical | Quantile
-
-
 def _labelled(choices: Any) -> list[tuple[Any, Any]]:
     """Label and object of each choice; NumPy's numbers become Python's."""
     if isinstance(choices, Mapping):
-        return [(_plain(label), value) for label, value in choices.items()]
-    return [(_plain(choice), _plain(choice)) for choice in choices]
+        return [(plain(label), value) for label, value in choices.items()]
+    return [(plain(choice), plain(choice)) for choice in choices]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A NumPy scalar as Python's own number; anything else as it is."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-
-
-def as_parameter(given: Any) -> Parameter:
-    """The hyperparameter a user wrote: ours, a list of choices, or a frozen scipy.stats distribution.
-
-    Raises:
-        InvalidSpace: it is none of these.
-    """
-    if isinstance(given, (Float, Int, Categorical, Quantile)):
-        return given
-    if hasattr(given, "ppf") and hasattr(given, "dist"):
-        return _from_scipy(given)
-    if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__iter__"):
-        raise InvalidSpace(f"{given!r} is neither Float, Int, Categorical, a list nor a scipy.stats distribution")
-    choices = [_plain(choice) for choice in given]
-    if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in choices):
-        return Categorical(choices)
-    return Categorical({str(choice): choice for choice in choices})
-
-
-def _from_scipy(given: Any) -> Parameter:
-    name, arguments = given.dist.name, {}
-    shapes = (given.dist.shapes or "").replace(" ", "").split(",") if given.dist.shapes else []
-    arguments = dict(zip([*shapes, "loc", "scale"], given.args, strict=False)) | given.kwds
-    loc, scale = arguments.get("loc", 0), arguments.get("scale", 1)
-    if name == "uniform":
-        return Float(loc, loc + scale)
-    if name in {"loguniform", "reciprocal"} and loc == 0:
-        return Float(arguments["a"] * scale, arguments["b"] * scale, log=True)
-    if name == "randint":
-        return Int(int(arguments["low"] + loc), int(arguments["high"] + loc) - 1)
-    return Quantile(given)
-
-
-def distribution_content(distribution: Any) -> tuple[Any, ...]:
-    """What tells one frozen scipy.stats distribution from another."""
-    return (distribution.dist.name, distribution.args, distribution.kwds)
 
 
 def _check_range(parameter: Float | Int) -> None:
     kind = type(parameter).__name__
     if parameter.step is not None:
-        _number(parameter.step, float, f"step of {kind}")
+        finite_number(parameter.step, float, f"step of {kind}")
     if not parameter.low < parameter.high:
         raise InvalidSpace(f"{kind}({parameter.low}, {parameter.high}): low must be less than high")
     if parameter.log and parameter.low <= 0:
@@ -365,7 +282,8 @@ def _check_range(parameter: Float | Int) -> None:
         raise InvalidSpace(f"{kind}(grid={parameter.grid!r}): the list of levels is empty")
 
 
-def _number(value: Any, kind: type, what: str) -> Any:
+def finite_number(value: Any, kind: type, what: str) -> Any:
+    """The value as ``kind`` (int or float), or InvalidSpace naming ``what`` it is."""
     is_number = isinstance(value, (int, float)) or (hasattr(value, "__float__") and not isinstance(value, (bool, str)))
     if isinstance(value, bool) or not is_number or not math.isfinite(float(value)):
         raise InvalidSpace(f"{what} is {value!r}: it must be a finite number")
@@ -374,7 +292,7 @@ def _number(value: Any, kind: type, what: str) -> Any:
     return kind(value)
 
 
-def _interpolate(low: float, high: float, u: float, *, log: bool) -> float:
+def interpolate(low: float, high: float, u: float, *, log: bool) -> float:
     """The value a share ``u`` of the way, with 12 significant digits on a logarithm, where exp adds noise."""
     if u in (0.0, 1.0):
         return low if u == 0.0 else high
@@ -401,14 +319,3 @@ def _canonical(choice: tuple[Value, Any]) -> tuple[str, float, str]:
     return (
         ("", 0.0, "") if label is None else ("bool" if isinstance(label, bool) else "number", float(label), repr(label))
     )
-
-
-def range_text(parameter: Parameter) -> str:
-    """A hyperparameter's range for people."""
-    if isinstance(parameter, Categorical):
-        return ", ".join(map(str, parameter.choices))
-    if isinstance(parameter, Quantile):
-        return f"scipy.stats.{parameter.distribution.dist.name}{parameter.distribution.args}"
-    scale = " (log)" if parameter.log else ""
-    step = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
-    return f"{parameter.low:g} to {parameter.high:g}{step}{scale}"

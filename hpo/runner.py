@@ -2,8 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -13,8 +11,9 @@ from hpo.catalogue import find_study
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition, context_hash
 from hpo.engine import InProcess
-from hpo.errors import InvalidOption, RunFailed, StudyChanged
+from hpo.errors import RunFailed, StudyChanged
 from hpo.evaluation import Evaluation
+from hpo.limits import DEFAULT_TRIALS, Outcome, RunOptions, Told, check_numbers
 from hpo.progress import Progress
 from hpo.proposals import Proposal, WorkingStudy
 from hpo.records import TrialRecord
@@ -24,62 +23,6 @@ from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.session import StudySession
 from hpo.space import configuration_key
 from hpo.units import format_duration
-
-DEFAULT_TRIALS = 50
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """When a run ends, and what it may take over.
-
-    Attributes:
-        trials: total number of trials the run is to have; None is the whole grid, or 50.
-        timeout: seconds after which no further trial begins; None is no limit.
-        target: value (the scorer's sign) at which the run is done.
-        patience: number of trials without a better one after which the run is done.
-        retry_failed: whether the grid proposes failed cells again.
-        reuse: whether a configuration already evaluated in the same context is not trained again.
-    """
-
-    trials: int | None = None
-    timeout: float | None = None
-    target: float | None = None
-    patience: int | None = None
-    retry_failed: bool = False
-    reuse: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("trials", "patience"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InvalidOption(f"{name}={value!r}: give a whole number, 1 or more")
-        if self.timeout is not None and not self.timeout > 0:
-            raise InvalidOption(f"timeout={self.timeout!r}: give a number of seconds above 0")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        run: its name.
-        reason: ``budget``, ``exhausted``, ``target``, ``patience`` or ``timeout``.
-        n_new: trials recorded by this call; ``n_reused`` of them were not trained.
-        warnings: category -> count, over the trials of this call.
-        seconds: wall-clock of this call.
-    """
-
-    run: RunName
-    reason: str
-    n_new: int
-    n_reused: int
-    warnings: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to resume."""
-        return self.reason != "timeout"
 
 
 def run(
@@ -161,14 +104,23 @@ def start(
     check_numbers(seed=seed, split=split)
     session = StudySession(definition, database, new_version=new_version)
     with Progress(progress, definition.shown_metric) as shown:
-        outcome = drive(session, chosen, seed=seed, split=split, options=options, progress=shown)
+        outcome = drive(session, chosen, seed=seed, split=split, options=options, progress=shown, announces=True)
     return Run(outcome.run, session.database, definition), outcome
 
 
 def drive(
-    session: StudySession, sampler: Sampler, *, seed: int, split: int, options: RunOptions, progress: Progress
+    session: StudySession,
+    sampler: Sampler,
+    *,
+    seed: int,
+    split: int,
+    options: RunOptions,
+    progress: Progress,
+    announces: bool = False,
 ) -> Outcome:
     """Run or resume one run of an opened study until its budget, or an option, ends it.
+
+    ``announces`` says the grid's size and time, or that the budget is too small, before the first fit.
 
     Raises:
         RunFailed: every trial of the run failed.
@@ -181,7 +133,8 @@ def drive(
     budget = options.trials or default_budget(session.definition, sampler)
     study_id = session.open_run(name, budget, {"hash_sampler": sampler.hash} if sampler.hash else {})
     loop = _Loop(session, name, study_id, sampler, options)
-    progress.note(_announcement(session.definition, sampler, name, options, loop.told.n, reference))
+    if announces:
+        progress.note(_announcement(session.definition, sampler, name, options, loop.told.n, reference))
     progress.begin_run(
         str(name), n_done=loop.told.n, n_total=max(budget, loop.told.n), best=loop.told.best, reference=reference.value
     )
@@ -232,13 +185,6 @@ def default_budget(definition: StudyDefinition, sampler: Sampler) -> int:
     return space.grid_size + sum(not space.is_cell(configuration) for configuration in definition.start)
 
 
-def check_numbers(**numbers: int) -> None:
-    """Raise InvalidOption unless each is a whole number from 0."""
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more")
-
-
 class _Loop:
     """The state of one run while it is driven: what was told, and what is known from elsewhere."""
 
@@ -263,7 +209,7 @@ class _Loop:
         context = context_hash(session.hashes, name.split)
         self._origins = session.database.evaluations(context) if options.reuse else {}
         self._reuses = options.reuse
-        self.told = _Told(options)
+        self.told = Told(options)
         for trial in stored:
             self.told.add(trial)
         self.n_new = self.n_reused = 0
@@ -320,28 +266,3 @@ class _Loop:
         self.n_new += 1
         self.n_reused += origin is not None
         self.warnings.update(evaluation.warnings)
-
-
-class _Told:
-    """What ends a run and depends only on the trials told, in order: so that resuming changes nothing."""
-
-    def __init__(self, options: RunOptions) -> None:
-        self._target, self._patience = options.target, options.patience
-        self.n = 0
-        self.best: float | None = None
-        self._n_at_best = 0
-        self.errors: Counter[str] = Counter()
-
-    def add(self, trial: FrozenTrial) -> None:
-        self.n += 1
-        if trial.state == TrialState.FAIL:
-            self.errors[trial.user_attrs.get("error", "an unknown error")] += 1
-        elif trial.value is not None and (self.best is None or trial.value > self.best):
-            self.best, self._n_at_best = trial.value, self.n
-
-    def reason_to_stop(self) -> str | None:
-        if self._target is not None and self.best is not None and self.best >= self._target:
-            return "target"
-        if self._patience is not None and self.n - self._n_at_best >= self._patience:
-            return "patience"
-        return None

@@ -8,17 +8,8 @@ from typing import Any
 
 from hpo.errors import InvalidSpace
 from hpo.fingerprint import fingerprint
-from hpo.hyperparameters import (
-    Categorical,
-    Configuration,
-    Parameter,
-    Quantile,
-    Suggests,
-    as_parameter,
-    distribution_content,
-    range_text,
-    typed,
-)
+from hpo.foreign_spaces import Parameter, Quantile, as_parameter, distribution_content, range_text
+from hpo.hyperparameters import Categorical, Configuration, Suggests, typed
 
 
 class SearchSpace:

@@ -16,7 +16,7 @@ from rich.text import Text
 from hpo.catalogue import load_script, study_files
 from hpo.comparison.result import Comparison
 from hpo.errors import HpoError, InvalidOption
-from hpo.runner import Outcome
+from hpo.limits import Outcome
 from hpo.runs import Run, Trial
 from hpo.samplers import ENTRY_POINTS, SAMPLERS
 from hpo.units import Metric, format_duration

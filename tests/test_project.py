@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import hpo
-from hpo.cli import _parser
+from hpo.arguments import build_parser
+from hpo.cli import COMMANDS
 from hpo.samplers import SAMPLERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,13 +58,15 @@ def test_every_public_name_exists_is_documented_and_hides_no_module():
 
 
 def test_every_command_has_help_and_is_in_the_readme():
-    actions = next(action for action in _parser()._actions if hasattr(action, "choices") and action.choices)
+    actions = next(
+        action for action in build_parser(COMMANDS)._actions if hasattr(action, "choices") and action.choices
+    )
     assert set(actions.choices) >= {"studies", "run", "compare", "list", "show", "delete", "dashboard", "samplers"}
     for name, parser in actions.choices.items():
         assert parser.description
         assert f"hpo {name}" in README, name
         for action in parser._actions:
-            assert action.help or not action.option_strings or "--progress" in action.option_strings, (name, action)
+            assert action.help or action.dest == "progress", (name, action)
 
 
 def test_every_sampler_is_in_the_readme():
@@ -88,7 +91,8 @@ def test_the_python_in_the_readme_runs(tmp_path, monkeypatch):
 def test_the_commands_of_the_tour_run(tmp_path):
     tour = README.partition("## Five minutes")[2].partition("\n## ")[0]
     lines = [
-        line.removeprefix("$ ") for block in re.findall(r"```console\n(.*?)```", tour, re.S) for line in block.splitlines()
+        line.removeprefix("$ ")
+        for line in "".join(re.findall(r"```console\n(.*?)```", tour, re.S)).splitlines()
         if line.startswith("$ hpo ") and "dashboard" not in line
     ]  # fmt: skip
     assert len(lines) >= 4

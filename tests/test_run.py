@@ -16,7 +16,8 @@ from sklearn.tree import DecisionTreeClassifier
 import hpo
 from hpo import Categorical, Int
 from hpo.evaluation import Problem
-from hpo.runner import RunOptions, start
+from hpo.limits import RunOptions
+from hpo.runner import start
 
 
 def run(definition, database, **options):

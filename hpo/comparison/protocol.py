@@ -10,9 +10,10 @@ from hpo.comparison.result import Comparison, Plan
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.errors import NotComparable, RunFailed
+from hpo.limits import RunOptions
 from hpo.progress import Progress
 from hpo.run_name import RunName
-from hpo.runner import RunOptions, drive
+from hpo.runner import drive
 from hpo.samplers import Factory, Sampler
 from hpo.session import StudySession
 from hpo.units import format_duration

@@ -75,6 +75,7 @@ class Comparison:
         self.study, self.plan = study, plan
         self.metric: Metric = definition.shown_metric
         self.resplit = definition.split.has_randomness
+        self._grid_size = definition.space.grid_size
         self.reference = trials.loc[trials["sampler"] == "reference", ["split", "value"]].reset_index(drop=True)
         labels = [sampler.label for sampler in plan.samplers]
         wanted = pd.MultiIndex.from_tuples(plan.numbers(definition), names=["split", "seed"])
@@ -138,6 +139,12 @@ class Comparison:
             notes.append(f"{n_done} of {self.plan.repetitions} repetitions are complete: the same command goes on")
         if not self.resplit:
             notes.append("all repetitions share one split: they show the samplers' randomness only")
+        for sampler in self.plan.samplers:
+            if sampler.is_grid and self.plan.trials < self._grid_size:
+                notes.append(f"grid: {self.plan.trials} of {self._grid_size} cells, in a seeded random order")
+            elif self.plan.trials < sampler.kind.fewest_trials:
+                n_fewest = sampler.kind.fewest_trials
+                notes.append(f"{sampler.label} is not better than random search below {n_fewest} trials")
         for row in self.table.itertuples():
             if row.trials < row.repetitions * self.plan.trials:
                 notes.append(f"{row.sampler} ran out of configurations before its budget: its curve is held flat")

@@ -1,0 +1,108 @@
+"""The options of every command."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from hpo.version import __version__
+
+BAD_INPUT = 2
+QUICK = {"repetitions": 5, "trials": 20}
+FULL = {"repetitions": 20, "trials": 50}
+
+Call = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one clear line, with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where help is."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
+def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
+    """The parser of ``hpo``; ``calls`` has what each command does."""
+    parser = Parser(prog="hpo", description="Tune scikit-learn models, and compare how they are tuned.")
+    parser.add_argument("--version", action="version", version=f"hpo {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(call=calls[name])
+        return added
+
+    studies = add("studies", "list the studies that can be run by name")
+    studies.add_argument("--copy", metavar="NAME", help="copy a study into studies/ here, to start from")
+
+    run = add("run", "run a study with one sampler, or resume it, up to its budget")
+    run.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")
+    add_run_options(run)
+
+    compare = add("compare", "compare samplers on a study: run what is missing, then report")
+    compare.add_argument("studies", metavar="STUDY", nargs="+", help="a study's name, or the path of a script")
+    compare.add_argument("--samplers", default="grid,random,tpe", metavar="A,B", help="default: %(default)s")
+    compare.add_argument("--repetitions", type=int, metavar="N", help=f"default: {FULL['repetitions']}")
+    compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run; default: {FULL['trials']}")
+    compare.add_argument("--baseline", default="random", metavar="SAMPLER", help="default: %(default)s")
+    compare.add_argument("--quick", action="store_true", help="5 repetitions of 20 trials")
+    compare.add_argument("--no-run", action="store_true", help="only report what the database has")
+    compare.add_argument("--output", metavar="FILE.html", help="also write a page that opens offline")
+    compare.add_argument("--json", action="store_true", help="print the table as JSON")
+    _add_common(compare, timeout=True, progress=True, new_version=True)
+
+    listing = add("list", "list the runs: trials, best value, seconds, state")
+    listing.add_argument("--study", metavar="NAME", help="only runs of this study")
+    _add_output(listing)
+
+    show = add("show", "show a run: its best hyperparameters, or one trial")
+    show.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
+    show.add_argument("--trial", type=int, metavar="N", help="one trial with all that is stored with it")
+    _add_output(show)
+
+    delete = add("delete", "delete a run, after asking")
+    delete.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    _add_common(delete)
+
+    dashboard = add("dashboard", "browse the study database with optuna-dashboard")
+    dashboard.add_argument("--port", type=int, help="default: 8080, or a free one where that is taken")
+    dashboard.add_argument("--writable", action="store_true", help="let the browser change the database")
+    _add_common(dashboard)
+
+    add("samplers", "list the samplers: what each is, needs and supports")
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``hpo run``."""
+    parser.add_argument("--sampler", default="tpe", metavar="NAME", help="as hpo samplers lists; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler; default: %(default)s")
+    parser.add_argument("--split", type=int, default=0, metavar="N", help="of the rows; default: %(default)s")
+    parser.add_argument("--trials", type=int, metavar="N", help="budget in all; default: 50, or the whole grid")
+    parser.add_argument("--target", type=float, metavar="VALUE", help="end at this value, errors positive as shown")
+    parser.add_argument("--patience", type=int, metavar="N", help="end after N trials without a better one")
+    parser.add_argument("--retry-failed", action="store_true", help="try failed cells of the grid again")
+    parser.add_argument("--no-reuse", action="store_true", help="train again what was evaluated before")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    _add_common(parser, timeout=True, progress=True, new_version=True)
+
+
+def _add_common(
+    parser: argparse.ArgumentParser, *, timeout: bool = False, progress: bool = False, new_version: bool = False
+) -> None:
+    parser.add_argument(
+        "--database", metavar="URL", help="URL or file; default: the environment's HPO_DATABASE, or hpo.db here"
+    )
+    if timeout:
+        parser.add_argument("--timeout", metavar="DURATION", help="begin no trial after 90s, 30m, 8h; exit code 75")
+    if progress:
+        parser.add_argument("--progress", default="auto", choices=("auto", "bar", "lines", "none"))
+    if new_version:
+        parser.add_argument("--new-version", action="store_true", help="begin a new version of a changed study")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="FILE", help="write it to FILE.csv, FILE.parquet or FILE.json")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    _add_common(parser)

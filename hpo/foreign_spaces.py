@@ -1,0 +1,103 @@
+"""Hyperparameters as scikit-learn's searches spell them: lists, and frozen scipy.stats distributions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.errors import InvalidSpace
+from hpo.hyperparameters import Categorical, Float, Int, Suggests, finite_number, interpolate, plain
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """A hyperparameter drawn from a frozen scipy.stats distribution that no Float or Int equals.
+
+    What is searched and stored is the quantile in (0, 1); the estimator is given ``distribution.ppf`` of it.
+    """
+
+    distribution: Any
+    grid: int = 5
+    when: Mapping[str, Any] | None = None
+    is_finite = False
+
+    _MARGIN = 1e-6  # the ends of an unbounded distribution are infinite
+
+    def suggest(self, trial: Suggests, name: str) -> float:
+        """Propose a quantile through ``trial``."""
+        return trial.suggest_float(name, self._MARGIN, 1 - self._MARGIN)
+
+    def at(self, u: float) -> float:
+        """The stored quantile at ``u``."""
+        return interpolate(self._MARGIN, 1 - self._MARGIN, u, log=False)
+
+    def levels(self) -> list[float]:
+        """Quantiles at the middle of ``grid`` equally likely parts."""
+        return [(i + 0.5) / self.grid for i in range(self.grid)]
+
+    def exhaustive(self) -> None:
+        """There are infinitely many values."""
+
+    def check(self, value: Any) -> float:
+        """Return the quantile ``value``, or raise InvalidSpace."""
+        number: float = finite_number(value, float, "a quantile")
+        if not self._MARGIN <= number <= 1 - self._MARGIN:
+            raise InvalidSpace(f"{value!r} is no quantile: a scipy distribution is searched between 0 and 1")
+        return number
+
+    def use(self, value: Any) -> Any:
+        """The distribution's value at the stored quantile."""
+        from scipy.stats import rv_discrete
+
+        drawn = self.distribution.ppf(value).item()
+        return int(drawn) if isinstance(self.distribution.dist, rv_discrete) else drawn
+
+
+Parameter = Float | Int | Categorical | Quantile
+
+
+def as_parameter(given: Any) -> Parameter:
+    """The hyperparameter a user wrote: ours, a list of choices, or a frozen scipy.stats distribution.
+
+    Raises:
+        InvalidSpace: it is none of these.
+    """
+    if isinstance(given, (Float, Int, Categorical, Quantile)):
+        return given
+    if hasattr(given, "ppf") and hasattr(given, "dist"):
+        return _from_scipy(given)
+    if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__iter__"):
+        raise InvalidSpace(f"{given!r} is neither Float, Int, Categorical, a list nor a scipy.stats distribution")
+    choices = [plain(choice) for choice in given]
+    if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in choices):
+        return Categorical(choices)
+    return Categorical({str(choice): choice for choice in choices})
+
+
+def _from_scipy(given: Any) -> Parameter:
+    name, arguments = given.dist.name, {}
+    shapes = (given.dist.shapes or "").replace(" ", "").split(",") if given.dist.shapes else []
+    arguments = dict(zip([*shapes, "loc", "scale"], given.args, strict=False)) | given.kwds
+    loc, scale = arguments.get("loc", 0), arguments.get("scale", 1)
+    if name == "uniform":
+        return Float(loc, loc + scale)
+    if name in {"loguniform", "reciprocal"} and loc == 0:
+        return Float(arguments["a"] * scale, arguments["b"] * scale, log=True)
+    if name == "randint":
+        return Int(int(arguments["low"] + loc), int(arguments["high"] + loc) - 1)
+    return Quantile(given)
+
+
+def distribution_content(distribution: Any) -> tuple[Any, ...]:
+    """What tells one frozen scipy.stats distribution from another."""
+    return (distribution.dist.name, distribution.args, distribution.kwds)
+
+
+def range_text(parameter: Parameter) -> str:
+    """A hyperparameter's range for people."""
+    if isinstance(parameter, Categorical):
+        return ", ".join(map(str, parameter.choices))
+    if isinstance(parameter, Quantile):
+        return f"scipy.stats.{parameter.distribution.dist.name}{parameter.distribution.args}"
+    scale = " (log)" if parameter.log else ""
+    step = f" in steps of {parameter.step}" if parameter.step not in (None, 1) else ""
+    return f"{parameter.low:g} to {parameter.high:g}{step}{scale}"
