@@ -33,8 +33,9 @@ import hpo.database
 import hpo.engine
 import hpo.proposals
 from hpo.evaluation import Problem
+from hpo.limits import RunOptions
 from hpo.progress import Progress
-from hpo.runner import RunOptions, drive
+from hpo.runner import drive
 from hpo.samplers import find_sampler
 from hpo.session import StudySession
 from hpo.splits import Rows

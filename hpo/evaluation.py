@@ -120,11 +120,9 @@ class Problem:
 
     def rows(self, rows: Any) -> tuple[Any, Any, dict[str, Any]]:
         """X, y and fit parameters of these rows."""
-        from sklearn.utils.validation import _num_samples
-
         data = self.data
         fit_params = {
-            name: take_rows(value, rows) if _has_rows(value, _num_samples(data.X)) else value
+            name: take_rows(value, rows) if _has_rows(value, data.X) else value
             for name, value in (data.fit_params or {}).items()
         }
         return take_rows(data.X, rows), None if data.y is None else take_rows(data.y, rows), fit_params
@@ -163,8 +161,9 @@ def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         try:
+            unfitted = problem.estimator(used)
             for train, validation in problem.partition.folds:
-                scores, train_score = _fit_and_score(problem, used, train, validation, meter)
+                scores, train_score = _fit_and_score(problem, unfitted, train, validation, meter)
                 trains.append(train_score)
                 folds.append(scores)
         except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
@@ -194,11 +193,13 @@ def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:
 
 
 def _fit_and_score(
-    problem: Problem, used: Mapping[str, Any], train: Any, validation: Any, meter: "_Meter"
+    problem: Problem, unfitted: Any, train: Any, validation: Any, meter: "_Meter"
 ) -> tuple[dict[str, float], float]:
+    from sklearn.base import clone
+
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
-    estimator = problem.estimator(used)
+    estimator = clone(unfitted, safe=False)
     with meter.fitting():
         estimator.fit(X_train, **fit_params) if y_train is None else estimator.fit(X_train, y_train, **fit_params)
     with meter.scoring():
@@ -276,8 +277,10 @@ def take_rows(part: Any, rows: Any) -> Any:
     return _safe_indexing(part, rows)
 
 
-def _has_rows(value: Any, n_rows: int) -> bool:
-    return not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__len__") and len(value) == n_rows
+def _has_rows(value: Any, X: Any) -> bool:
+    from sklearn.utils.validation import _num_samples
+
+    return not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__len__") and len(value) == _num_samples(X)
 
 
 def _random_state(split: int, name: str) -> int:

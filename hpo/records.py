@@ -30,6 +30,18 @@ trial_attributes = models.TrialUserAttributeModel.__table__
 trial_system_attributes = models.TrialSystemAttributeModel.__table__
 heartbeats = models.TrialHeartbeatModel.__table__
 
+# Statements are built once: building them took as long as running them.
+_LOCK = studies.update().where(studies.c.study_id == sa.bindparam("run")).values(study_id=sa.bindparam("run"))
+_LAST_NUMBER = (
+    sa.select(trials.c.number)
+    .where(trials.c.study_id == sa.bindparam("run"))
+    .order_by(trials.c.trial_id.desc())
+    .limit(1)
+)
+_INSERT = {
+    table: table.insert()
+    for table in (trials, trial_values, trial_params, trial_folds, trial_attributes, trial_system_attributes)
+}
 _FINITE = models.TrialValueModel.TrialValueType.FINITE
 
 
@@ -53,6 +65,10 @@ def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, An
     """Insert a run that maximises its metric, with its attributes; returns its study id."""
     study_id: int = connection.execute(studies.insert().values(study_name=name)).inserted_primary_key[0]  # type: ignore[index]
     connection.execute(directions.insert().values(study_id=study_id, objective=0, direction=StudyDirection.MAXIMIZE))
+    metric_names = json.dumps([attributes["metric"]])  # Optuna's own key: its plots label the axis with it
+    connection.execute(
+        study_system_attributes.insert().values(study_id=study_id, key="study:metric_names", value_json=metric_names)
+    )
     connection.execute(
         study_attributes.insert(),
         [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()],
@@ -72,7 +88,7 @@ def write_attributes(
 
 def lock_run(connection: sa.Connection, study_id: int) -> None:
     """Lock the run's row until the transaction ends; as its first statement this takes SQLite's write lock too."""
-    connection.execute(studies.update().where(studies.c.study_id == study_id).values(study_id=study_id))
+    connection.execute(_LOCK, {"run": study_id})
 
 
 def write_trial(connection: sa.Connection, run: str, study_id: int, record: TrialRecord) -> int:
@@ -83,29 +99,25 @@ def write_trial(connection: sa.Connection, run: str, study_id: int, record: Tria
     """
     trial = record.trial
     lock_run(connection, study_id)
-    last = connection.execute(
-        sa.select(trials.c.number).where(trials.c.study_id == study_id).order_by(trials.c.trial_id.desc()).limit(1)
-    ).scalar()
+    last = connection.execute(_LAST_NUMBER, {"run": study_id}).scalar()
     if (-1 if last is None else last) != trial.number - 1:
         raise RunInUse(
             f"{run} has {0 if last is None else last + 1} trials where {trial.number} were expected: another process "
             "is recording it, or trials were added by hand; wait for it to end, then run again to resume"
         )
-    inserted = connection.execute(
-        trials.insert().values(
-            study_id=study_id,
-            number=trial.number,
-            state=trial.state,
-            datetime_start=_naive_utc(record.started),
-            datetime_complete=_naive_utc(record.finished),
-        )
-    )
+    row = {
+        "study_id": study_id,
+        "number": trial.number,
+        "state": trial.state,
+        "datetime_start": _naive_utc(record.started),
+        "datetime_complete": _naive_utc(record.finished),
+    }
+    inserted = connection.execute(_INSERT[trials], row)
     trial_id: int = inserted.inserted_primary_key[0]  # type: ignore[index]
     if trial.state == TrialState.COMPLETE:
         assert trial.value is not None  # Optuna refuses a COMPLETE trial without a finite value
-        connection.execute(
-            trial_values.insert().values(trial_id=trial_id, objective=0, value=trial.value, value_type=_FINITE)
-        )
+        value = {"trial_id": trial_id, "objective": 0, "value": trial.value, "value_type": _FINITE}
+        connection.execute(_INSERT[trial_values], value)
     _insert_many(connection, trial_params, _param_rows(trial, trial_id))
     _insert_many(connection, trial_folds, [_fold_row(trial_id, *step) for step in trial.intermediate_values.items()])
     _insert_many(connection, trial_attributes, _attribute_rows(trial_id, trial.user_attrs))
@@ -127,7 +139,7 @@ def delete_run(connection: sa.Connection, study_id: int) -> None:
 
 def _insert_many(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     if rows:
-        connection.execute(table.insert(), rows)
+        connection.execute(_INSERT[table], rows)
 
 
 def _param_rows(trial: FrozenTrial, trial_id: int) -> list[dict[str, Any]]:

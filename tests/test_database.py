@@ -69,7 +69,10 @@ def test_what_is_written_is_what_optuna_reads(database, given_trials):
     study = optuna.load_study(study_name=str(run), storage=RDBStorage(database.url))
     assert study.direction.name == "MAXIMIZE"
     assert study.user_attrs == {"budget": 4, "metric": "r2"}
-    assert study._storage.get_study_system_attrs(study._study_id) == {"state": [len(given_trials) - 1]}
+    assert study._storage.get_study_system_attrs(study._study_id) == {
+        "state": [len(given_trials) - 1],
+        "study:metric_names": ["r2"],
+    }
     for number, (ours, read) in enumerate(zip(given_trials, study.trials, strict=True)):
         assert (read.number, read.state, read.value) == (number, ours.state, ours.value)
         assert (read.params, read.distributions) == (ours.params, ours.distributions)
@@ -95,7 +98,7 @@ def test_the_same_trial_through_optunas_own_writer_gives_the_same_rows(database)
         intermediate_values={0: 0.4, 1: math.nan, 2: math.inf},
     )
     ours, theirs = RunName("s", 1, "ours", 0, 0), RunName("s", 1, "theirs", 0, 0)
-    database.record(str(ours), database.create_run(ours, {"budget": 1}), record(trial, 0))
+    database.record(str(ours), database.create_run(ours, {"budget": 1, "metric": "r2"}), record(trial, 0))
     optuna.create_study(study_name=str(theirs), storage=database.storage, direction="maximize").add_trial(trial)
     with sqlite3.connect(database.path) as connection:
         for table, columns in {
@@ -131,7 +134,7 @@ def test_optuna_continues_a_recorded_run(database, tree):
 
 def test_a_trial_out_of_order_is_refused_and_nothing_is_written(database):
     run = RunName("s", 1, "random", 0, 0)
-    study_id = database.create_run(run, {"budget": 4})
+    study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
     database.record(str(run), study_id, record(create_trial(value=1.0), 0))
     for number in (0, 2):
         with pytest.raises(hpo.RunInUse, match="has 1 trials where"):
@@ -141,7 +144,7 @@ def test_a_trial_out_of_order_is_refused_and_nothing_is_written(database):
 
 def test_a_failed_write_leaves_nothing_behind(database):
     run = RunName("s", 1, "random", 0, 0)
-    study_id = database.create_run(run, {"budget": 4})
+    study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
     unwritable = create_trial(value=1.0, user_attrs={"fine": 1})
     unwritable.user_attrs["bad"] = object()
     with pytest.raises(TypeError):
@@ -157,7 +160,9 @@ def test_times_are_utc_whatever_the_zone(database, zone, monkeypatch):
     time.tzset()
     try:
         run = RunName("s", 1, zone.partition("/")[2], 0, 0)
-        database.record(str(run), database.create_run(run, {"budget": 1}), record(create_trial(value=1.0), 0))
+        database.record(
+            str(run), database.create_run(run, {"budget": 1, "metric": "r2"}), record(create_trial(value=1.0), 0)
+        )
         assert database.trials(str(run))["started"][0] == pd.Timestamp(NOW.replace(tzinfo=None))
         trial = optuna.load_study(study_name=str(run), storage=database.url).trials[0]
         assert trial.datetime_start.astimezone(UTC) == NOW  # Optuna shows local time

@@ -48,6 +48,8 @@ def incumbents(curves: pd.DataFrame, reference: float, metric: Metric) -> Figure
         y=metric.shown(reference), line_dash="dot", line_color="#777777", annotation_text="reference",
         annotation_position="top left",
     )  # fmt: skip
+    low, high = _settled_range(medians, reference)
+    figure.update_yaxes(range=sorted((metric.shown(low), metric.shown(high))))
     figure.update_layout(
         xaxis_title="trials", yaxis_title=f"{metric.label} ({metric.direction})", template="plotly_white",
         margin={"l": 60, "r": 20, "t": 30, "b": 50}, legend={"orientation": "h", "y": 1.08},
@@ -66,18 +68,15 @@ def incumbents_text(curves: pd.DataFrame, reference: float, metric: Metric, *, w
     figure.with_colors, figure.color_mode = color, "names"
     figure.x_label, figure.y_label = "trial", metric.label
     figure.set_x_limits(1, n_trials)
-    # The first trials are often so much worse that nothing else could be told apart: they may leave the picture.
-    settled = medians[medians.index > n_trials // 4].stack()
-    low, high = min(settled.min(), metric.shown(reference)), max(settled.max(), metric.shown(reference))
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    figure.set_y_limits(low - margin, high + margin)
+    low, high = sorted(_settled_range(medians, metric.shown(reference)))
+    figure.set_y_limits(low, high)
     figure.x_ticks_fkt = lambda value, _: f"{value:.0f}"
     figure.y_ticks_fkt = lambda value, _: f"{value:>9.4g}"
     figure.plot([1, n_trials], [metric.shown(reference)] * 2, lc="white" if color else None, label="reference")
     markers = _markers(list(medians))
     for i, sampler in enumerate(medians):
         visible = medians[sampler].dropna()
-        visible = visible[(visible >= low - margin) & (visible <= high + margin)]
+        visible = visible[(visible >= low) & (visible <= high)]
         figure.scatter(
             list(visible.index), list(visible), marker=markers[i], label=sampler,
             lc=("blue", "red", "green", "magenta", "yellow", "cyan")[i % 6] if color else None,
@@ -85,6 +84,17 @@ def incumbents_text(curves: pd.DataFrame, reference: float, metric: Metric, *, w
     lines = str(figure.show(legend=False)).splitlines()
     legend = [f"{marker} {sampler}" for marker, sampler in zip(markers, medians, strict=True)]
     return "\n".join([*lines, "   ".join([*legend, "─ reference"]) + f"   ({metric.direction})"])
+
+
+def _settled_range(medians: pd.DataFrame, reference: float) -> tuple[float, float]:
+    """What the curves span after their first quarter, with a margin.
+
+    The first trials are often so much worse that nothing else could be told apart: they may leave the picture.
+    """
+    settled = medians[medians.index > medians.index.max() // 4].stack()
+    low, high = min(settled.min(), reference), max(settled.max(), reference)
+    margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
 
 
 def _markers(samplers: list[str]) -> list[str]:
