@@ -14,7 +14,8 @@ from optuna.exceptions import ExperimentalWarning
 from sklearn.base import BaseEstimator
 
 import hpo
-from benchmarks.overhead import Figures, at_least, interleave, load, medians, print_goal, print_machine, print_table
+from benchmarks.overhead import load
+from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
 from hpo.evaluation import Evaluation
 from hpo.proposals import WorkingStudy
 from hpo.run_name import RunName

@@ -16,16 +16,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 import hpo
-from benchmarks.overhead import (
-    Figures,
-    at_least,
-    definition,
-    interleave,
-    medians,
-    print_goal,
-    print_machine,
-    print_table,
-)
+from benchmarks.overhead import definition
+from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
 from hpo import records
 from hpo.session import StudySession
 

@@ -1,6 +1,7 @@
 """The grid sampler: every cell of a conditional space exactly once, in a seeded random order."""
 
 import hashlib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,6 +36,7 @@ class GridSampler(BaseSampler):
         self._again: list[Configuration] = []
         self._n_seen = 0
         self._cells: dict[int, Configuration] = {}
+        self._next: tuple[Configuration, str] | None = None  # the cell at the position, and its key
 
     def retry(self, configurations: Iterable[Configuration]) -> None:
         """Propose these again, first, although they were tried."""
@@ -62,10 +64,13 @@ class GridSampler(BaseSampler):
 
     def _find(self) -> Configuration | None:
         while self._position < self._space.grid_size:
-            cell = self._space.cell(self._order[self._position])
-            if self._space.key(cell) not in self._tried:
-                return cell
+            if self._next is None:
+                cell = self._space.cell(self._order[self._position])
+                self._next = cell, self._space.key(cell)
+            if self._next[1] not in self._tried:
+                return self._next[0]
             self._position += 1
+            self._next = None
         return None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -88,13 +93,14 @@ class GridSampler(BaseSampler):
 class Permutation:
     """A seeded bijection of 0 .. size - 1, computed item by item in constant memory.
 
-    A Feistel network over the smallest even number of bits that holds ``size``, walked until it lands inside
-    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+    A generalized Feistel network on the smallest rectangle that holds ``size`` numbers, walked until it lands
+    inside (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", methods 2 and 3).
     """
 
     def __init__(self, size: int, seed: int) -> None:
         self._size = size
-        self._half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+        self._width = math.isqrt(max(size - 1, 0)) + 1
+        self._height = -(-size // self._width)
         self._key = seed.to_bytes(8, "big")
 
     def __getitem__(self, index: int) -> int:
@@ -104,10 +110,12 @@ class Permutation:
                 return index
 
     def _encrypt(self, index: int) -> int:
-        mask = (1 << self._half) - 1
-        left, right = index >> self._half, index & mask
-        for i in range(_ROUNDS):
-            message = f"{i}:{right}".encode()
-            digest = hashlib.blake2b(message, key=self._key, digest_size=8).digest()
-            left, right = right, left ^ (int.from_bytes(digest, "big") & mask)
-        return left << self._half | right
+        row, column = divmod(index, self._width)
+        for i in range(0, _ROUNDS, 2):
+            column = (column + self._noise(i, row)) % self._width
+            row = (row + self._noise(i + 1, column)) % self._height
+        return row * self._width + column
+
+    def _noise(self, i: int, half: int) -> int:
+        digest = hashlib.blake2b(f"{i}:{half}".encode(), key=self._key, digest_size=8).digest()
+        return int.from_bytes(digest, "big")

@@ -8,7 +8,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from scipy.stats.qmc import Sobol
 
 from hpo.hyperparameters import Float, Int
 
@@ -28,6 +27,8 @@ class QMCSampler(BaseSampler):
     """
 
     def __init__(self, names: Sequence[str], seed: int) -> None:
+        from scipy.stats.qmc import Sobol  # takes half a second, which other samplers need not wait for
+
         self._dimension = {name: i for i, name in enumerate(names)}
         self._sobol = Sobol(len(names), scramble=True, rng=seed)
         self._points = np.empty((0, len(names)))

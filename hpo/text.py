@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich import box
@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpo.catalogue import load_script, study_files
-from hpo.comparison.result import Comparison
 from hpo.errors import HpoError, InvalidOption
-from hpo.limits import Outcome
-from hpo.runs import Run, Trial
-from hpo.samplers import ENTRY_POINTS, SAMPLERS
 from hpo.units import Metric, format_duration
+
+if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
+    from hpo.comparison.result import Comparison
+    from hpo.limits import Outcome
+    from hpo.runs import Run, Trial
 
 _N_BEST = 5  # trials that hpo show lists
 
@@ -77,7 +77,7 @@ def _finite(value: Any) -> Any:
 # --- what each command shows ---
 
 
-def show_outcome(run: Run, outcome: Outcome) -> None:
+def show_outcome(run: "Run", outcome: "Outcome") -> None:
     """The summary after ``hpo run``."""
     trials = run.trials
     n_failed = int((trials["state"] == "FAIL").sum())
@@ -95,7 +95,7 @@ def show_outcome(run: Run, outcome: Outcome) -> None:
     say(f"database: {run.database.name}")
 
 
-def show_best(run: Run) -> None:
+def show_best(run: "Run") -> None:
     """The best trial beside the reference."""
     metric, best, reference = run.metric, run.best, run.reference
     usual = f"; reference {metric.text(reference.value)}" if reference else ""
@@ -106,7 +106,7 @@ def show_best(run: Run) -> None:
     table(["hyperparameter", "value"], [[name, _value(value)] for name, value in best.params.items()])
 
 
-def show_run(run: Run, trial: Trial | None) -> None:
+def show_run(run: "Run", trial: "Trial | None") -> None:
     """``hpo show``: the run, its best trials, or one trial in full."""
     if trial is not None:
         show_trial(run.metric, trial)
@@ -132,7 +132,7 @@ def show_run(run: Run, trial: Trial | None) -> None:
     table(header, rows, n_left=0)
 
 
-def show_trial(metric: Metric, trial: Trial) -> None:
+def show_trial(metric: Metric, trial: "Trial") -> None:
     """One trial with everything that is stored with it."""
     say(f"trial {trial.number}: {trial.state}, {metric.label} {metric.text(trial.value)} ({metric.direction})")
     if trial.fold_scores:
@@ -165,7 +165,7 @@ def show_runs(runs: pd.DataFrame) -> None:
         say("best values are comparable within one split")
 
 
-def show_comparison(comparison: Comparison) -> None:
+def show_comparison(comparison: "Comparison") -> None:
     """``hpo compare``: table, picture, notes."""
     metric = comparison.metric
     say(f"{comparison.study}: {metric.label}, {metric.direction}")
@@ -180,6 +180,8 @@ def show_comparison(comparison: Comparison) -> None:
 def show_samplers() -> None:
     """``hpo samplers``."""
     from importlib.metadata import entry_points
+
+    from hpo.samplers import ENTRY_POINTS, SAMPLERS
 
     for name, kind in SAMPLERS.items():
         conditions = "conditional spaces too" if kind.supports_conditions else "no conditional spaces"
@@ -197,6 +199,8 @@ def show_samplers() -> None:
 
 def show_studies() -> None:
     """``hpo studies``."""
+    from hpo.catalogue import load_script, study_files
+
     rows = []
     for name, path in study_files().items():
         try:
