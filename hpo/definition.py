@@ -159,7 +159,11 @@ class StudyDefinition:
         if self.is_function:
             return self.estimator(dict(used))
         # Cloned values: an estimator that is itself a choice must not be fitted twice in one object.
-        return clone(self.estimator).set_params(**{name: clone(value, safe=False) for name, value in used.items()})
+        copied = {
+            name: value if isinstance(value, (str, int, float, type(None))) else clone(value, safe=False)
+            for name, value in used.items()
+        }
+        return clone(self.estimator).set_params(**copied)
 
     def reference_used(self) -> dict[str, Any]:
         """The reference's hyperparameters as the estimator is given them; empty for its own defaults."""

@@ -195,11 +195,9 @@ def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:
 def _fit_and_score(
     problem: Problem, unfitted: Any, train: Any, validation: Any, meter: "_Meter"
 ) -> tuple[dict[str, float], float]:
-    from sklearn.base import clone
-
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
-    estimator = clone(unfitted, safe=False)
+    estimator = copy.deepcopy(unfitted)  # never fitted, so as good as a clone, and several times faster
     with meter.fitting():
         estimator.fit(X_train, **fit_params) if y_train is None else estimator.fit(X_train, y_train, **fit_params)
     with meter.scoring():

@@ -70,7 +70,7 @@ class Metric:
 
     def text(self, score: float | None) -> str:
         """The scorer's ``score`` with four significant digits, or a dash where there is none."""
-        return "-" if score is None or score != score else f"{self.shown(score):.4g}"
+        return "-" if score is None or score != score else f"{self.shown(score):#.4g}".rstrip(".")
 
 
 def scorer_name(scorer: Callable[..., Any]) -> str:

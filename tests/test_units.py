@@ -88,7 +88,7 @@ def test_an_error_made_by_hand_is_shown_positive():
     metric = Metric.of(make_scorer(mean_pinball_loss, greater_is_better=False, alpha=0.9))
     assert (metric.key, metric.label) == ("mean_pinball_loss", "mean pinball loss")
     assert metric.direction == "lower is better"
-    assert metric.text(-1.5) == "1.5"
+    assert metric.text(-1.5) == "1.500"
 
 
 def test_a_scorer_is_named_after_its_function():
@@ -108,7 +108,7 @@ def test_a_scorer_is_named_after_its_function():
 def test_zero_has_no_sign_and_nothing_is_a_dash():
     metric = Metric.of("neg_log_loss")
     assert math.copysign(1, metric.shown(0.0)) == 1
-    assert metric.text(0.0) == "0"
+    assert metric.text(0.0) == "0.000"
     assert metric.text(None) == metric.text(math.nan) == "-"
     assert metric.text(-0.123456) == "0.1235"
 

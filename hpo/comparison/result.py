@@ -199,7 +199,7 @@ class Comparison:
             title=f"Samplers on {self.study}",
             lead=(
                 f"{self.metric.label}, {self.metric.direction}; {self.plan.repetitions} repetitions "
-                f"of {self.plan.trials} trials; a picture of the median incumbents."
+                f"of {self.plan.trials} trials. Lines are medians of the best value so far; faint, each repetition."
             ),
             header=header,
             rows=rows,
