@@ -328,7 +328,7 @@ def _report(figures: Mapping[str, Figures], stored: Mapping[str, Mapping[str, fl
         print_goal(
             what, f"{ours_random[part]:.3f} ms per trial", f"{goal:g} ms or less", is_met=ours_random[part] <= goal
         )
-    for part, what in (("beyond", "beyond fit and score"), ("wall", "wall"), ("cpu", "CPU")):
+    for part, what in (("beyond", "beyond fit and score"), ("wall", "wall")):
         ratio = plain[part] / ours_random[part]
         print_goal(
             f"{what}, hpo random against Optuna sqlite",
