@@ -105,7 +105,7 @@ def _samplers(_: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) -> int:
     from hpo import text
     from hpo.catalogue import find_study
-    from hpo.runner import start
+    from hpo.runner import run as run_study
 
     definition = find_study(study or arguments.study)
     metric = definition.shown_metric
@@ -114,7 +114,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         if target < 0:
             raise InvalidOption(f"--target {target}: {metric.label} is an error, shown positive; give it as shown")
         target = -target
-    run, outcome = start(
+    run = run_study(
         definition,
         sampler=arguments.sampler,
         seed=arguments.seed,
@@ -130,10 +130,10 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         progress=arguments.progress,
     )
     if arguments.json:
-        print(text.to_json(run.summary(outcome.reason)))
+        print(text.to_json(run.summary()))
     elif run.has_success:
-        text.show_outcome(run, outcome)
-    if not outcome.is_done:
+        text.show_outcome(run)
+    if run.outcome is not None and not run.outcome.is_done:
         _complain("hpo: stopped by --timeout; the same command goes on")
         return STOPPED
     return DONE

@@ -57,46 +57,11 @@ def run(
         progress: ``auto``, ``bar``, ``lines`` or ``none``.
 
     Returns:
-        The run, whose ``best``, ``trials`` and ``best_estimator()`` read the database.
+        The run, whose ``best``, ``trials`` and ``best_estimator()`` read the database; ``outcome`` says how it ended.
 
     Raises:
         HpoError: bad input (nothing was stored), or :class:`hpo.RunFailed` when every trial failed.
     """
-    started, _ = start(
-        study,
-        sampler=sampler,
-        seed=seed,
-        split=split,
-        trials=trials,
-        database=database,
-        timeout=timeout,
-        target=target,
-        patience=patience,
-        retry_failed=retry_failed,
-        reuse=reuse,
-        new_version=new_version,
-        progress=progress,
-    )
-    return started
-
-
-def start(
-    study: "StudyDefinition | str | Path",
-    *,
-    sampler: "str | Factory | Sampler" = "tpe",
-    seed: int = 0,
-    split: int = 0,
-    trials: int | None = None,
-    database: "StudyDatabase | str | PathLike[str] | None" = None,
-    timeout: float | None = None,
-    target: float | None = None,
-    patience: int | None = None,
-    retry_failed: bool = False,
-    reuse: bool = True,
-    new_version: bool = False,
-    progress: str = "auto",
-) -> tuple[Run, Outcome]:
-    """As :func:`run`, and how the run ended."""
     options = RunOptions(trials, timeout, target, patience, retry_failed, reuse)
     chosen = find_sampler(sampler)
     definition = find_study(study)
@@ -105,7 +70,7 @@ def start(
     session = StudySession(definition, database, new_version=new_version)
     with Progress(progress, definition.shown_metric) as shown:
         outcome = drive(session, chosen, seed=seed, split=split, options=options, progress=shown, announces=True)
-    return Run(outcome.run, session.database, definition), outcome
+    return Run(outcome.run, session.database, definition, outcome)
 
 
 def drive(

@@ -12,6 +12,7 @@ from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.errors import UnknownRun
 from hpo.evaluation import Problem
+from hpo.limits import Outcome
 from hpo.run_name import RunName
 from hpo.units import Metric
 
@@ -67,17 +68,23 @@ class Run:
         name: as in ``digits-mlp/tpe/split0-seed0``.
         database: where it is.
         definition: what was tuned; needed for :meth:`best_estimator` only.
+        outcome: how the call that made it ended; None for a run that was only opened.
 
     Raises:
         UnknownRun: the database has no such run.
     """
 
     def __init__(
-        self, name: "RunName | str", database: StudyDatabase, definition: StudyDefinition | None = None
+        self,
+        name: "RunName | str",
+        database: StudyDatabase,
+        definition: StudyDefinition | None = None,
+        outcome: Outcome | None = None,
     ) -> None:
         self.name = name if isinstance(name, RunName) else RunName.parse(name)
         self.database = database
         self.definition = definition
+        self.outcome = outcome
         self._study_id = database.study_id(str(self.name))
 
     @property
@@ -137,13 +144,13 @@ class Run:
         """Whether any trial is complete."""
         return any(trial.state == TrialState.COMPLETE for trial in self.database.optuna_trials(self._study_id))
 
-    def summary(self, reason: str | None = None) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """The run in plain values, for JSON: its name, attributes, best trial, reference, and why it ended."""
         reference = self.reference
         return {
             "run": str(self.name),
             "database": self.database.name,
-            "ended_by": reason,
+            "ended_by": self.outcome.reason if self.outcome else None,
             "attributes": self.attributes,
             "best": vars(self.best) if self.has_success else None,
             "reference": None if reference is None else vars(reference),

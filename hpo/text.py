@@ -18,7 +18,6 @@ from hpo.units import Metric, format_duration
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
     from hpo.comparison.result import Comparison
-    from hpo.limits import Outcome
     from hpo.runs import Run, Trial
 
 _N_BEST = 5  # trials that hpo show lists
@@ -77,8 +76,10 @@ def _finite(value: Any) -> Any:
 # --- what each command shows ---
 
 
-def show_outcome(run: "Run", outcome: "Outcome") -> None:
+def show_outcome(run: "Run") -> None:
     """The summary after ``hpo run``."""
+    outcome = run.outcome
+    assert outcome is not None  # the run was just made
     trials = run.trials
     n_failed = int((trials["state"] == "FAIL").sum())
     what = [f"{len(trials)} trials"]

@@ -17,7 +17,6 @@ import hpo
 from hpo import Categorical, Int
 from hpo.evaluation import Problem
 from hpo.limits import RunOptions
-from hpo.runner import start
 
 
 def run(definition, database, **options):
@@ -85,8 +84,8 @@ def test_patience_and_target_depend_on_the_trials_only(tmp_path, tree):
 
 
 def test_a_timeout_is_resumable_and_changes_nothing(tmp_path, tree):
-    made, outcome = start(tree, sampler="random", trials=30, timeout=0.02, database=tmp_path / "a.db", progress="none")
-    assert (outcome.reason, outcome.is_done) == ("timeout", False)
+    made = run(tree, tmp_path / "a.db", trials=30, timeout=0.02)
+    assert (made.outcome.reason, made.outcome.is_done) == ("timeout", False)
     assert len(made.trials) < 30
     resumed = run(tree, tmp_path / "a.db", trials=30)
     assert same_trials(resumed.trials) == same_trials(run(tree, tmp_path / "b.db", trials=30).trials)
@@ -94,8 +93,8 @@ def test_a_timeout_is_resumable_and_changes_nothing(tmp_path, tree):
 
 def test_a_finite_space_that_is_exhausted_is_done(database):
     definition = tree_study(space={"max_depth": Int(1, 2), "criterion": Categorical(["gini", "entropy"])})
-    made, outcome = start(definition, sampler="random", trials=500, database=database, progress="none")
-    assert outcome.reason == "exhausted"
+    made = run(definition, database, trials=500)
+    assert made.outcome.reason == "exhausted"
     assert len(made.trials) < 500
     assert len(made.trials[["params_max_depth", "params_criterion"]].drop_duplicates()) == 4
 
