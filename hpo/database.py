@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from hpo import frames, records
-from hpo.errors import UnknownRun, UnusableDatabase
+from hpo import frames, locks, records
+from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
 from hpo.run_name import RunName
 
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -169,6 +169,24 @@ class StudyDatabase:
         """Store a finished trial; see :func:`hpo.records.write_trial`."""
         with self._writing() as connection:
             records.write_trial(connection, run, study_id, record)
+
+    @contextlib.contextmanager
+    def holding(self, run: str, study_id: int) -> Iterator[None]:
+        """Be the only one to record a run; the lock of a process that died is taken over.
+
+        Raises:
+            RunInUse: another process records it; its host, process id and start are in the message.
+        """
+        try:
+            with locks.locked(self.engine, self.path, study_id):
+                self.set_attributes(study_id, {"holder": locks.holder()})
+                try:
+                    yield
+                finally:
+                    self.set_attributes(study_id, {"holder": None})
+        except locks.Taken as error:
+            who = locks.describe(self.attributes(study_id).get("holder"))
+            raise RunInUse(f"{run} is being recorded by {who}: wait for it to end, or stop it") from error
 
     def delete(self, run: str) -> None:
         """Delete a run with its trials."""

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.catalogue import find_study
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition, context_hash
-from hpo.engine import InProcess
+from hpo.engine import Engine, InProcess
 from hpo.errors import RunFailed, StudyChanged
 from hpo.evaluation import Evaluation
 from hpo.limits import DEFAULT_TRIALS, Outcome, RunOptions, Told, check_numbers
@@ -97,25 +97,22 @@ def drive(
     reference = session.reference(split)
     budget = options.trials or default_budget(session.definition, sampler)
     study_id = session.open_run(name, budget, {"hash_sampler": sampler.hash} if sampler.hash else {})
-    loop = _Loop(session, name, study_id, sampler, options)
-    if announces:
-        progress.note(_announcement(session.definition, sampler, name, options, loop.told.n, reference))
-    progress.begin_run(
-        str(name), n_done=loop.told.n, n_total=max(budget, loop.told.n), best=loop.told.best, reference=reference.value
-    )
-    engine = InProcess(problem)
-    while (reason := loop.reason_to_stop(deadline)) is None:
-        proposal = loop.working.propose()
-        used = session.definition.space.use(proposal.configuration)
-        key = configuration_key(used)
-        evaluation, origin = loop.known(key)
-        if evaluation is None:
-            engine.submit(proposal.number, used)
-            _, evaluation = engine.wait()
-        loop.record(proposal, evaluation, key, origin)
-        progress.told(evaluation.value, evaluation.error)
-    if reason not in {"budget", "timeout"}:
-        session.database.set_attributes(study_id, {"stopped": reason})
+    with session.database.holding(str(name), study_id):
+        loop = _Loop(session, name, study_id, sampler, options)
+        if announces:
+            progress.note(_announcement(session.definition, sampler, name, options, loop.told.n, reference))
+        progress.begin_run(
+            str(name),
+            n_done=loop.told.n,
+            n_total=max(budget, loop.told.n),
+            best=loop.told.best,
+            reference=reference.value,
+        )
+        engine = InProcess(problem)
+        while (reason := loop.reason_to_stop(deadline)) is None:
+            loop.step(engine, progress)
+        if reason not in {"budget", "timeout"}:
+            session.database.set_attributes(study_id, {"stopped": reason})
     if loop.told.n and loop.told.best is None:
         error, count = loop.told.errors.most_common(1)[0]
         raise RunFailed(f"all {loop.told.n} trials of {name} failed, {count} of them with: {error}")
@@ -199,7 +196,19 @@ class _Loop:
             reason = "timeout"
         return reason
 
-    def known(self, key: str) -> tuple[Evaluation | None, str | None]:
+    def step(self, engine: Engine, progress: Progress) -> None:
+        """One trial: propose, evaluate (or take the result of an equal evaluation), tell and store."""
+        proposal = self.working.propose()
+        used = self._space.use(proposal.configuration)
+        key = configuration_key(used)
+        evaluation, origin = self._known(key)
+        if evaluation is None:
+            engine.submit(proposal.number, used)
+            _, evaluation = engine.wait()
+        self._record(proposal, evaluation, key, origin)
+        progress.told(evaluation.value, evaluation.error)
+
+    def _known(self, key: str) -> tuple[Evaluation | None, str | None]:
         """What a configuration scored in this context before, and in which trial; None where it must be trained."""
         origin = self._origins.get(key)
         if origin is None:
@@ -213,7 +222,7 @@ class _Loop:
         evaluation = Evaluation.from_stored(trial.value, folds, trial.user_attrs)
         return evaluation, trial.user_attrs.get("duplicate_of", origin)
 
-    def record(self, proposal: Proposal, evaluation: Evaluation, key: str, origin: str | None) -> None:
+    def _record(self, proposal: Proposal, evaluation: Evaluation, key: str, origin: str | None) -> None:
         """Tell the sampler and store the trial."""
         attributes = {
             **evaluation.attributes(),

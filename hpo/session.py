@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import StudyDefinition, context_hash, data_hash, versions
-from hpo.errors import InvalidSpace, StudyChanged
+from hpo.errors import InvalidSpace, RunInUse, StudyChanged
 from hpo.evaluation import Problem, evaluate
 from hpo.records import TrialRecord
 from hpo.run_name import RunName
@@ -96,7 +96,10 @@ class StudySession:
         )
         trial.number = 0
         finished = started + timedelta(seconds=time.perf_counter() - clock)
-        self.database.record(str(name), study_id, TrialRecord(trial, started, finished, {}))
+        try:
+            self.database.record(str(name), study_id, TrialRecord(trial, started, finished, {}))
+        except RunInUse:  # another process evaluated it meanwhile; a score is the same whoever computed it
+            return self.database.optuna_trials(study_id)[0]
         return trial
 
 

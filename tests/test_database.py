@@ -322,3 +322,45 @@ def test_names_and_labels_that_need_escaping(database):
     assert same_trials(hpo.Run(str(run.name), database).trials) == same_trials(run.trials)
     assert len(database.trials(study=name)) == 4
     assert json.loads(json.dumps(run.best_params)) == run.best_params
+
+
+# --- one process at a time ---
+
+HOLD = """
+import sys, time, hpo
+database = hpo.StudyDatabase(sys.argv[1])
+name = sys.argv[2]
+with database.holding(name, database.study_id(name)):
+    print("holding", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def held(database, tree):
+    """A run that another process records."""
+    run = hpo.run(tree, sampler="random", trials=2, database=database, progress="none")
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(database.path), str(run.name)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "holding\n"
+    yield run, process
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_that_another_process_records_is_refused_naming_it(held, database, tree):
+    _, process = held
+    with pytest.raises(hpo.RunInUse, match=rf"is being recorded by process {process.pid} on .*, since 20"):
+        hpo.run(tree, sampler="random", trials=5, database=database, progress="none")
+    other = hpo.run(tree, sampler="random", seed=1, trials=2, database=database, progress="none")
+    assert len(other.trials) == 2  # another run is free
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(held, database, tree):
+    _, process = held
+    process.kill()
+    process.wait()
+    run = hpo.run(tree, sampler="random", trials=5, database=database, progress="none")
+    assert len(run.trials) == 5
+    assert run.attributes["holder"] is None
