@@ -60,6 +60,9 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     show.add_argument("--trial", type=int, metavar="N", help="one trial with all that is stored with it")
     _add_output(show)
 
+    doctor = add("doctor", "check the database: what is wrong, and the command that mends it")
+    _add_common(doctor)
+
     delete = add("delete", "delete a run, after asking")
     delete.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
     delete.add_argument("--yes", action="store_true", help="do not ask")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hpo.database import StudyDatabase
     from hpo.definition import StudyDefinition
 
-DONE, STOPPED, INTERRUPTED = 0, 75, 130
+DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 75, 130
 
 
 def entry() -> NoReturn:
@@ -206,6 +206,19 @@ def _show(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from hpo import text
+    from hpo.doctor import examine
+
+    with _existing(arguments) as database:
+        findings = list(examine(database))
+        for finding in findings:
+            text.say(finding.what)
+            text.say(f"    mend: {finding.mend}")
+        text.say(f"{len(findings)} findings in {database.name}" if findings else f"{database.name} is in order")
+    return FAILED if findings else DONE
+
+
 def _delete(arguments: argparse.Namespace) -> int:
     from hpo import text
 
@@ -264,6 +277,7 @@ COMMANDS: dict[str, Call] = {
     "compare": _compare,
     "list": _list,
     "show": _show,
+    "doctor": _doctor,
     "delete": _delete,
     "dashboard": _dashboard,
     "samplers": _samplers,
