@@ -311,7 +311,8 @@ def _clear_errors(name: str) -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except ImportError as error:
-        raise UnusableDatabase(f"{name} needs a driver that is not installed: {error}") from error
+        extra = "pip install 'hpo-studies[postgres]'" if name.startswith("postgresql") else "install the one it names"
+        raise UnusableDatabase(f"{name} needs a driver that is not installed: {extra}") from error
     except NoSuchModuleError as error:
         raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
     except (DatabaseError, StorageInternalError) as error:
