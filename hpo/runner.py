@@ -13,6 +13,7 @@ from hpo.definition import StudyDefinition, context_hash
 from hpo.engine import Engine, InProcess
 from hpo.errors import RunFailed, StudyChanged
 from hpo.evaluation import Evaluation
+from hpo.interrupts import finishing_first
 from hpo.limits import DEFAULT_TRIALS, Outcome, RunOptions, Told, check_numbers
 from hpo.progress import Progress
 from hpo.proposals import Proposal, WorkingStudy
@@ -61,6 +62,7 @@ def run(
 
     Raises:
         HpoError: bad input (nothing was stored), or :class:`hpo.RunFailed` when every trial failed.
+        KeyboardInterrupt: after one Ctrl-C or SIGTERM once the trial under way is recorded, after two at once.
     """
     options = RunOptions(trials, timeout, target, patience, retry_failed, reuse)
     chosen = find_sampler(sampler)
@@ -109,8 +111,11 @@ def drive(
             reference=reference.value,
         )
         engine = InProcess(problem)
-        while (reason := loop.reason_to_stop(deadline)) is None:
-            loop.step(engine, progress)
+        with finishing_first(progress.note) as interrupts:
+            while (reason := loop.reason_to_stop(deadline)) is None:
+                if interrupts.requested:
+                    raise KeyboardInterrupt
+                loop.step(engine, progress)
         if reason not in {"budget", "timeout"}:
             session.database.set_attributes(study_id, {"stopped": reason})
     if loop.told.n and loop.told.best is None:

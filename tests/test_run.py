@@ -245,6 +245,29 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, sent, code):
         assert not (parts.trials()["state"] == "RUNNING").any()
 
 
+@pytest.mark.slow
+def test_one_interrupt_finishes_the_trial_under_way_and_two_do_not(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW.format(tests=str(__file__).rpartition("/")[0]).replace("sleep(0.03)", "sleep(0.4)"))
+    for n_signals in (1, 2):
+        name = tmp_path / f"{n_signals}.db"
+        process = subprocess.Popen(
+            [sys.executable, "-u", str(script), "--sampler", "random", "--trials", "20", "--database", str(name)],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while count(name) < 3:
+            time.sleep(0.02)
+        time.sleep(0.1)  # into the fourth trial, which takes 0.8 s
+        before = count(name)
+        for _ in range(n_signals):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "the trial under way is finished and recorded first" in errors
+        assert count(name) - before == (1 if n_signals == 1 else 0)
+
+
 def count(path) -> int:
     if not path.exists():
         return 0
