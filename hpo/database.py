@@ -2,27 +2,26 @@
 
 import contextlib
 import os
-import sqlite3
 import sys
-import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
 from hpo import frames, locks, records
-from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
+from hpo.errors import RunInUse, UnknownRun
+from hpo.opening import as_url, clear_errors, engine_options, prepare_file, set_pragmas
 from hpo.run_name import RunName
 
-_SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
-_OPTUNA_TABLES = {"studies", "trials", "version_info"}
+_PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
+
+
+_PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
 
 
 class StudyDatabase:
@@ -41,18 +40,18 @@ class StudyDatabase:
     """
 
     def __init__(self, database: "str | os.PathLike[str] | None" = None, *, must_exist: bool = False) -> None:
-        self._url = _as_url(database)
+        self._url = as_url(database)
         self.was_created = False
-        with _clear_errors(self.name):
+        with clear_errors(self.name):
             if self.path is not None:
-                self.was_created = _prepare_file(self.path, must_exist=must_exist)
+                self.was_created = prepare_file(self.path, must_exist=must_exist)
             self.storage = RDBStorage(
                 self._url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
-                engine_kwargs=_engine_options(self._url),
+                engine_kwargs=engine_options(self._url),
             )
             self.engine: sa.Engine = self.storage.engine
             if self._url.get_backend_name() == "sqlite" and self.path is not None:
-                sa.event.listen(self.engine, "connect", _set_pragmas)
+                sa.event.listen(self.engine, "connect", set_pragmas)
                 self.engine.dispose()  # connections that the storage opened lack the pragmas
 
     @property
@@ -166,9 +165,30 @@ class StudyDatabase:
             records.write_attributes(connection, study_id, attributes)
 
     def record(self, run: str, study_id: int, record: records.TrialRecord) -> None:
-        """Store a finished trial; see :func:`hpo.records.write_trial`."""
-        with self._writing() as connection:
-            records.write_trial(connection, run, study_id, record)
+        """Store a finished trial; see :func:`hpo.records.write_trial`.
+
+        While the server is away, or the file locked, the trial is held and tried again for about ten minutes;
+        one whose commit was in doubt is recognised and not written twice.
+        """
+        with clear_errors(self.name):
+            for pause in (*_PAUSES, None):
+                try:
+                    with self.engine.begin() as connection:
+                        records.write_trial(connection, run, study_id, record)
+                    return
+                except sa.exc.DBAPIError as error:
+                    if pause is None or not self._may_pass(error):
+                        raise
+                    if pause == _PAUSES[0]:
+                        reason = str(error.orig).strip().splitlines()[0]
+                        print(f"{self.name} is away ({reason}): holding the result", file=sys.stderr, flush=True)
+                    time.sleep(pause)
+
+    def _may_pass(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether an error may be gone in a moment: a server restarts, a file is locked; but no full disk."""
+        if self.path is not None:
+            return "locked" in str(error.orig)
+        return isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
 
     @contextlib.contextmanager
     def holding(self, run: str, study_id: int) -> Iterator[None]:
@@ -196,12 +216,12 @@ class StudyDatabase:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _clear_errors(self.name), self.engine.connect() as connection:
+        with clear_errors(self.name), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with _clear_errors(self.name), self.engine.begin() as connection:
+        with clear_errors(self.name), self.engine.begin() as connection:
             yield connection
 
 
@@ -213,117 +233,6 @@ def as_database(database: "StudyDatabase | str | os.PathLike[str] | None") -> St
     if opened.was_created:
         print(f"created the study database {opened.path}", file=sys.stderr, flush=True)
     return opened
-
-
-def _as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
-    text = os.fspath(database) if database is not None else os.environ.get("HPO_DATABASE") or "sqlite:///hpo.db"
-    if text == ":memory:":
-        return sa.URL.create("sqlite")
-    if "://" not in text:
-        return sa.URL.create("sqlite", database=str(Path(text).expanduser().resolve()))
-    try:
-        url = sa.make_url(text)
-    except ArgumentError as error:
-        raise UnusableDatabase(
-            "the database's URL cannot be parsed: write sqlite:///FILE or postgresql://USER@HOST/NAME"
-        ) from error
-    if url.get_backend_name() not in _SCHEMES:
-        raise UnusableDatabase(
-            f"{url.get_backend_name()!r} is no database that can be used: write sqlite:///FILE or postgresql://USER@HOST/NAME"
-        )
-    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-        return url.set(database=str(Path(url.database).expanduser().resolve()))
-    return url
-
-
-def _engine_options(url: sa.URL) -> dict[str, Any]:
-    if url.get_backend_name() != "sqlite":
-        return {"pool_pre_ping": True}
-    if url.database in (None, "", ":memory:"):
-        return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-    return {"connect_args": {"timeout": 60}}  # seconds to wait for another writer
-
-
-def _set_pragmas(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: safe against kill, not waiting for the disk
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
-
-
-def _prepare_file(path: Path, *, must_exist: bool) -> bool:
-    """Check an existing file, or create one with Optuna's schema; whether it was created."""
-    if path.exists() and (not path.is_file() or path.stat().st_size > 0):
-        _check_file(path)
-        return False
-    if must_exist:
-        raise UnusableDatabase(f"there is no study database at {path}: hpo run or hpo compare creates one")
-    if not path.parent.is_dir():
-        raise UnusableDatabase(f"the folder {path.parent} does not exist: create it, or name another with --database")
-    if path.exists():
-        path.unlink()  # empty: as if it were not there
-    # Made aside and moved in whole, so that no other process ever sees half a schema.
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hpo-new-") as folder:
-            draft = Path(folder) / "new.db"
-            storage = RDBStorage(str(sa.URL.create("sqlite", database=str(draft))))
-            with storage.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            storage.remove_session()
-            storage.engine.dispose()
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                return False
-            except OSError:  # a file system without hard links
-                os.replace(draft, path)
-    except OSError as error:
-        raise UnusableDatabase(
-            f"{path} cannot be created ({error.strerror}): name a folder that can be written with --database"
-        ) from error
-    return True
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise UnusableDatabase(f"{path} is a folder: name a file in it, as in --database sqlite:///{path}/hpo.db")
-    if not os.access(path, os.R_OK):
-        raise UnusableDatabase(f"{path} cannot be read: its permissions forbid it")
-    try:
-        with path.open("rb") as file:
-            if file.read(16) != b"SQLite format 3\x00":
-                raise UnusableDatabase(f"{path} is no SQLite database: name another file with --database")
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except (OSError, sqlite3.DatabaseError) as error:
-        raise UnusableDatabase(f"{path} cannot be read as a database: {error}") from error
-    if tables and not tables >= _OPTUNA_TABLES:
-        raise UnusableDatabase(
-            f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): "
-            "name another file with --database"
-        )
-
-
-@contextlib.contextmanager
-def _clear_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.IntegrityError:
-        raise
-    except ImportError as error:
-        extra = "pip install 'hpo-studies[postgres]'" if name.startswith("postgresql") else "install the one it names"
-        raise UnusableDatabase(f"{name} needs a driver that is not installed: {extra}") from error
-    except NoSuchModuleError as error:
-        raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
-    except (DatabaseError, StorageInternalError) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        raise UnusableDatabase(f"{name} cannot be used: {reason}") from error
-    except SQLAlchemyError as error:
-        raise UnusableDatabase(f"{name} cannot be used: {str(error).splitlines()[0]}") from error
-    except RuntimeError as error:  # Optuna's check of its schema's version
-        if "table schema" not in str(error):
-            raise
-        raise UnusableDatabase(f"{name}: {error}") from error
 
 
 def _unknown_run(run: str, names: list[str], database: str) -> str:

@@ -91,8 +91,8 @@ def lock_run(connection: sa.Connection, study_id: int) -> None:
     connection.execute(_LOCK, {"run": study_id})
 
 
-def write_trial(connection: sa.Connection, run: str, study_id: int, record: TrialRecord) -> int:
-    """Insert a trial under the next number and return its trial id.
+def write_trial(connection: sa.Connection, run: str, study_id: int, record: TrialRecord) -> None:
+    """Insert a trial under the next number; nothing where this very record is stored already.
 
     Raises:
         RunInUse: the run does not have exactly ``trial.number`` trials, because somebody else wrote to it.
@@ -100,6 +100,8 @@ def write_trial(connection: sa.Connection, run: str, study_id: int, record: Tria
     trial = record.trial
     lock_run(connection, study_id)
     last = connection.execute(_LAST_NUMBER, {"run": study_id}).scalar()
+    if last == trial.number and _is_stored(connection, study_id, record):
+        return
     if (-1 if last is None else last) != trial.number - 1:
         raise RunInUse(
             f"{run} has {0 if last is None else last + 1} trials where {trial.number} were expected: another process "
@@ -124,7 +126,15 @@ def write_trial(connection: sa.Connection, run: str, study_id: int, record: Tria
     _insert_many(connection, trial_system_attributes, _attribute_rows(trial_id, trial.system_attrs))
     if record.sampler_state:
         write_attributes(connection, study_id, record.sampler_state, study_system_attributes)
-    return trial_id
+
+
+def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) -> bool:
+    """Whether the run's last trial is this one, whose commit was in doubt: the same to the microsecond."""
+    times = sa.select(trials.c.datetime_start, trials.c.datetime_complete)
+    stored = connection.execute(
+        times.where(trials.c.study_id == study_id, trials.c.number == record.trial.number)
+    ).one()
+    return tuple(stored) == (_naive_utc(record.started), _naive_utc(record.finished))
 
 
 def delete_run(connection: sa.Connection, study_id: int) -> None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -136,10 +137,37 @@ def test_a_trial_out_of_order_is_refused_and_nothing_is_written(database):
     run = RunName("s", 1, "random", 0, 0)
     study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
     database.record(str(run), study_id, record(create_trial(value=1.0), 0))
-    for number in (0, 2):
+    for number in (2, 3):
         with pytest.raises(hpo.RunInUse, match="has 1 trials where"):
             database.record(str(run), study_id, record(create_trial(value=1.0), number))
     assert len(database.trials(str(run))) == 1
+
+
+def test_a_record_whose_commit_was_in_doubt_is_not_written_twice(database):
+    run = RunName("s", 1, "random", 0, 0)
+    study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
+    for _ in range(2):
+        database.record(str(run), study_id, record(create_trial(value=1.0), 0))
+    assert len(database.trials(str(run))) == 1
+    other = TrialRecord(create_trial(value=1.0), NOW, NOW + timedelta(seconds=3), {})
+    other.trial.number = 0
+    with pytest.raises(hpo.RunInUse):
+        database.record(str(run), study_id, other)
+
+
+def test_a_locked_file_is_waited_for(database, tree, monkeypatch, capsys):
+    database.engine.dispose()
+    run = hpo.run(tree, sampler="random", trials=2, database=database, progress="none")
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=10")
+    blocker = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False)
+    blocker.execute("BEGIN IMMEDIATE")
+    threading.Timer(1.0, lambda: blocker.execute("COMMIT")).start()
+    trial = create_trial(value=1.0)
+    database.record(str(run.name), database.study_id(str(run.name)), record(trial, 2))
+    assert "database is locked): holding the result" in capsys.readouterr().err
+    assert len(run.trials) == 3
+    blocker.close()
 
 
 def test_a_failed_write_leaves_nothing_behind(database):

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from conftest import same_trials, tree_study
+from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 
@@ -169,3 +171,30 @@ def test_a_server_that_is_away_is_one_clear_line(shared, server):
             shared.runs()
     finally:
         server.start()
+
+
+class Slow(DecisionTreeClassifier):
+    def fit(self, X, y):
+        time.sleep(0.05)
+        return super().fit(X, y)
+
+
+def test_a_server_that_is_away_for_a_while_loses_and_repeats_nothing(shared, server, tmp_path, capsys):
+    definition = tree_study(estimator=Slow())
+    options = {"sampler": "tpe", "trials": 30, "progress": "none"}
+
+    def outage():
+        for _ in range(2):
+            time.sleep(0.7)
+            server.stop()
+            time.sleep(1.0)
+            server.start()
+
+    thread = threading.Thread(target=outage)
+    thread.start()
+    run = hpo.run(definition, database=shared, **options)
+    thread.join()
+    assert "holding the result" in capsys.readouterr().err
+    here = hpo.run(definition, database=tmp_path / "x.db", **options)
+    assert same_trials(run.trials) == same_trials(here.trials)
+    here.database.close()

@@ -1,0 +1,135 @@
+"""Opening a study database: which one is meant, whether it is one, and what its errors mean."""
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from hpo.errors import UnusableDatabase
+
+_SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
+_OPTUNA_TABLES = {"studies", "trials", "version_info"}
+
+
+def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
+    """The URL meant by a URL, a path, ``:memory:`` or None, with the path of a file made absolute."""
+    text = os.fspath(database) if database is not None else os.environ.get("HPO_DATABASE") or "sqlite:///hpo.db"
+    if text == ":memory:":
+        return sa.URL.create("sqlite")
+    if "://" not in text:
+        return sa.URL.create("sqlite", database=str(Path(text).expanduser().resolve()))
+    try:
+        url = sa.make_url(text)
+    except ArgumentError as error:
+        raise UnusableDatabase(
+            "the database's URL cannot be parsed: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        ) from error
+    if url.get_backend_name() not in _SCHEMES:
+        raise UnusableDatabase(
+            f"{url.get_backend_name()!r} is no database that can be used: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(database=str(Path(url.database).expanduser().resolve()))
+    return url
+
+
+def engine_options(url: sa.URL) -> dict[str, Any]:
+    """How SQLAlchemy opens a database of this kind."""
+    if url.get_backend_name() != "sqlite":
+        return {"pool_pre_ping": True}
+    if url.database in (None, "", ":memory:"):
+        return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    return {"connect_args": {"timeout": 60}}  # seconds to wait for another writer
+
+
+def set_pragmas(connection: Any, _: Any) -> None:
+    """What every new connection to a SQLite file is told."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: safe against kill, not waiting for the disk
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def prepare_file(path: Path, *, must_exist: bool) -> bool:
+    """Check an existing file, or create one with Optuna's schema; whether it was created."""
+    if path.exists() and (not path.is_file() or path.stat().st_size > 0):
+        _check_file(path)
+        return False
+    if must_exist:
+        raise UnusableDatabase(f"there is no study database at {path}: hpo run or hpo compare creates one")
+    if not path.parent.is_dir():
+        raise UnusableDatabase(f"the folder {path.parent} does not exist: create it, or name another with --database")
+    if path.exists():
+        path.unlink()  # empty: as if it were not there
+    # Made aside and moved in whole, so that no other process ever sees half a schema.
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hpo-new-") as folder:
+            draft = Path(folder) / "new.db"
+            storage = RDBStorage(str(sa.URL.create("sqlite", database=str(draft))))
+            with storage.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            storage.remove_session()
+            storage.engine.dispose()
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without hard links
+                os.replace(draft, path)
+    except OSError as error:
+        raise UnusableDatabase(
+            f"{path} cannot be created ({error.strerror}): name a folder that can be written with --database"
+        ) from error
+    return True
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UnusableDatabase(f"{path} is a folder: name a file in it, as in --database sqlite:///{path}/hpo.db")
+    if not os.access(path, os.R_OK):
+        raise UnusableDatabase(f"{path} cannot be read: its permissions forbid it")
+    try:
+        with path.open("rb") as file:
+            if file.read(16) != b"SQLite format 3\x00":
+                raise UnusableDatabase(f"{path} is no SQLite database: name another file with --database")
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise UnusableDatabase(f"{path} cannot be read as a database: {error}") from error
+    if tables and not tables >= _OPTUNA_TABLES:
+        raise UnusableDatabase(
+            f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): "
+            "name another file with --database"
+        )
+
+
+@contextlib.contextmanager
+def clear_errors(name: str) -> Iterator[None]:
+    """Turn what SQLAlchemy, a driver or Optuna raises into one clear line about the database ``name``."""
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except ImportError as error:
+        extra = "pip install 'hpo-studies[postgres]'" if name.startswith("postgresql") else "install the one it names"
+        raise UnusableDatabase(f"{name} needs a driver that is not installed: {extra}") from error
+    except NoSuchModuleError as error:
+        raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
+    except (DatabaseError, StorageInternalError) as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise UnusableDatabase(f"{name} cannot be used: {reason}") from error
+    except SQLAlchemyError as error:
+        raise UnusableDatabase(f"{name} cannot be used: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:  # Optuna's check of its schema's version
+        if "table schema" not in str(error):
+            raise
+        raise UnusableDatabase(f"{name}: {error}") from error
