@@ -73,24 +73,28 @@ class Progress:
 
     def _show(self) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._n_done, total=self._n_total, text=self._text())
+            run = self._run.partition("/")[2]
+            self._bar.update(
+                self._task, completed=self._n_done, total=self._n_total, run=run, text=self._text(short=True)
+            )
         elif self._mode == "lines" and self._clock() - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = self._clock()
-            print(f"{self._run}: {self._n_done}/{self._n_total} trials, {self._text()}", file=sys.stderr, flush=True)
+            text = self._text(short=False)
+            print(f"{self._run}: {self._n_done}/{self._n_total} trials, {text}", file=sys.stderr, flush=True)
 
-    def _text(self) -> str:
-        parts = [
-            f"{self._metric.label} {self._metric.text(self._best)} (reference {self._metric.text(self._reference)})"
-        ]
+    def _text(self, *, short: bool) -> str:
+        """The incumbent, the reference, the rate and the time left; short enough for 80 columns in a bar."""
+        best, reference = self._metric.text(self._best), self._metric.text(self._reference)
+        parts = [f"best {best}, ref {reference}" if short else f"{self._metric.label} {best} (reference {reference})"]
         if self._n_failed:
             parts.append(f"{self._n_failed} failed")
         spent = self._clock() - self._begun
         if self._n_new and spent > 0:
             rate = self._n_new / spent
-            parts.append(f"{rate:.2g} trials/s")
-            left = max((self._n_total or 0) - self._n_done, 0)
-            parts.append(f"about {format_duration(left / rate)} left" if left else "done")
-        return ", ".join([self._run, *parts] if self._bar is not None else parts)
+            left = max((self._n_total or 0) - self._n_done, 0) / rate
+            parts.append(f"{rate:.2g}/s" if short else f"{rate:.2g} trials/s")
+            parts.append(f"{format_duration(left)} left" if short else f"about {format_duration(left)} left")
+        return ", ".join(parts)
 
 
 def _is_live() -> bool:
@@ -104,7 +108,12 @@ def _live_bar(n_total: int | None) -> tuple[Any, Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[text]}", markup=False))
+    columns = (
+        TextColumn("{task.fields[run]}", markup=False),
+        BarColumn(bar_width=8),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
     bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
     bar.start()
-    return bar, bar.add_task("", total=n_total, text="")
+    return bar, bar.add_task("", total=n_total, run="", text="")
