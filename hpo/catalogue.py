@@ -63,6 +63,7 @@ def load_script(path: Path) -> StudyDefinition:
     setattr(module, STUDY_MARK, True)
     sys.modules[name] = module
     sys.path.insert(0, str(path.parent))  # as when the script itself is run
+    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # leave no __pycache__ beside it
     try:
         spec.loader.exec_module(module)
     except HpoError as error:
@@ -71,6 +72,7 @@ def load_script(path: Path) -> StudyDefinition:
         raise ScriptFailed(f"{path.name} raised {type(error).__name__}: {error}", _users_frames(error, path)) from error
     finally:
         sys.path.remove(str(path.parent))
+        sys.dont_write_bytecode = writes_bytecode
     return _only_definition(module, path)
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_the_commands_of_the_tour_run(tmp_path):
     for line in lines:
         arguments = line.removeprefix("hpo ")
         done = subprocess.run(
-            f"{sys.executable} -m hpo {arguments}",
+            f"{shlex.quote(sys.executable)} -m hpo {arguments}",
             shell=True,
             cwd=tmp_path,
             capture_output=True,
