@@ -151,7 +151,8 @@ def show_runs(runs: pd.DataFrame) -> None:
     for row in runs.to_dict("records"):
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         is_ours = isinstance(row["metric"], str)
-        metric = Metric(row["metric"], int(row["metric_sign"])) if is_ours else Metric("value", 1)
+        sign = 1 if pd.isna(row["metric_sign"]) else int(row["metric_sign"])
+        metric = Metric(row["metric"], sign) if is_ours else Metric("value", 1)
         budget = row["budget"] if is_ours else "?"
         rows.append(
             [

@@ -176,3 +176,20 @@ def test_names_are_escaped_in_the_page(database, tmp_path):
     comparison = hpo.compare(definition, database=database, **{**PLAN, "repetitions": 1, "trials": 2})
     comparison.to_html(tmp_path / "r.html")
     assert "<script>alert(1)" not in (tmp_path / "r.html").read_text()
+
+
+class OnlyShallow(NeverDeep):
+    """Fails with its own default depth, which is the reference."""
+
+    def fit(self, X, y):
+        if self.max_depth is None:
+            raise ValueError("never")
+        return DecisionTreeClassifier.fit(self, X, y)
+
+
+def test_a_reference_that_fails_is_a_dash(database, tmp_path):
+    definition = tree_study(space={"max_depth": Int(1, 5)}, estimator=OnlyShallow())
+    comparison = hpo.compare(definition, database=database, **{**PLAN, "trials": 2, "samplers": ["random", "qmc"]})
+    assert comparison.rows()[1][-1][:2] == ["reference", "-"]
+    comparison.to_html(tmp_path / "r.html")
+    assert "qmc" in comparison.picture(width=80, color=False)

@@ -1,5 +1,6 @@
 """Figures of a comparison, from tidy frames: Plotly for pages, characters for terminals."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -44,10 +45,11 @@ def incumbents(curves: pd.DataFrame, reference: float, metric: Metric) -> Figure
             x=medians.index, y=metric.sign * medians[sampler], mode="lines", name=f"{sampler} (median)",
             line={"shape": "hv", "width": 3, "dash": _DASHES[i % len(_DASHES)], "color": color},
         )  # fmt: skip
-    figure.add_hline(
-        y=metric.shown(reference), line_dash="dot", line_color="#777777", annotation_text="reference",
-        annotation_position="top left",
-    )  # fmt: skip
+    if math.isfinite(reference):  # it may have failed
+        figure.add_hline(
+            y=metric.shown(reference), line_dash="dot", line_color="#777777", annotation_text="reference",
+            annotation_position="top left",
+        )  # fmt: skip
     low, high = _settled_range(medians, reference)
     figure.update_yaxes(range=sorted((metric.shown(low), metric.shown(high))))
     figure.update_layout(
@@ -72,7 +74,8 @@ def incumbents_text(curves: pd.DataFrame, reference: float, metric: Metric, *, w
     figure.set_y_limits(low, high)
     figure.x_ticks_fkt = lambda value, _: f"{value:.0f}"
     figure.y_ticks_fkt = lambda value, _: f"{value:>9.4g}"
-    figure.plot([1, n_trials], [metric.shown(reference)] * 2, lc="white" if color else None, label="reference")
+    if math.isfinite(reference):
+        figure.plot([1, n_trials], [metric.shown(reference)] * 2, lc="white" if color else None, label="reference")
     markers = _markers(list(medians))
     for i, sampler in enumerate(medians):
         visible = medians[sampler].dropna()
@@ -92,7 +95,8 @@ def _settled_range(medians: pd.DataFrame, reference: float) -> tuple[float, floa
     The first trials are often so much worse that nothing else could be told apart: they may leave the picture.
     """
     settled = medians[medians.index > medians.index.max() // 4].stack()
-    low, high = min(settled.min(), reference), max(settled.max(), reference)
+    spanned = [value for value in (settled.min(), settled.max(), reference) if math.isfinite(value)]
+    low, high = (min(spanned), max(spanned)) if spanned else (0.0, 1.0)
     margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
 
