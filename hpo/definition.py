@@ -108,7 +108,7 @@ class StudyDefinition:
                 raise InvalidDefinition(f"{self.name}: metric {scorer!r} is neither a scorer's name nor a function")
         names = list(self.scorers)
         for name in names:
-            if name in RESERVED_ATTRIBUTES:
+            if name in RESERVED_ATTRIBUTES or name in self.space.parameters:
                 raise InvalidDefinition(f"{self.name}: a metric cannot be named {name!r}, which is stored beside it")
         if len(names) < 1 + len(self.extra_metrics):
             raise InvalidDefinition(f"{self.name}: two metrics have the same name among {', '.join(names)}")

@@ -104,7 +104,10 @@ def trials(connection: sa.Connection, *, run: str | None = None, study: str | No
     for column in reversed(_IDENTITY):
         base.insert(1, column, [names[name][column] for name in base["run"]])
     base["value"] = base["value"].astype(float)
-    for part in (_trial_attributes(connection, ids), _params(connection, ids)):
+    attributes, params = _trial_attributes(connection, ids), _params(connection, ids)
+    for name in [name for name in attributes if f"params_{name}" in params]:
+        params[f"params_{name}"] = attributes.pop(name)  # the value, where the quantile of a distribution is searched
+    for part in (attributes, params):
         base = base.merge(part, left_on="trial_id", right_index=True, how="left")
     return base.drop(columns=["trial_id", "run"])
 

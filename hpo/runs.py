@@ -24,7 +24,8 @@ class Trial:
     Attributes:
         number: from 0, in the order of proposals.
         state: ``COMPLETE``, ``FAIL`` or ``PRUNED``.
-        params: stored hyperparameters, labels for objects.
+        params: hyperparameters; labels for objects, values for what is drawn from a scipy distribution.
+        configuration: the same as it is stored: with the quantile in place of such a value.
         value, train_score: mean over folds on validation and training rows, the scorer's sign; None if failed.
         fold_scores: validation score of each fold.
         fit_seconds, score_seconds: sums over the folds.
@@ -35,6 +36,7 @@ class Trial:
     number: int
     state: str
     params: Mapping[str, Any]
+    configuration: Mapping[str, Any]
     value: float | None
     train_score: float | None
     fold_scores: tuple[float, ...]
@@ -50,7 +52,8 @@ class Trial:
         return cls(
             number=trial.number,
             state=trial.state.name,
-            params=dict(trial.params),
+            params={name: attributes.get(name, value) for name, value in trial.params.items()},
+            configuration=dict(trial.params),
             value=trial.value if trial.state == TrialState.COMPLETE else None,
             train_score=attributes.get("train_score"),
             fold_scores=tuple(trial.intermediate_values[step] for step in sorted(trial.intermediate_values)),
@@ -166,7 +169,7 @@ class Run:
             raise UnknownRun(f"{self.name} was opened without its study definition, which is needed to train")
         problem = Problem(self.definition, self.name.split)
         X, y, fit_params = problem.rows(problem.partition.development)
-        estimator = problem.estimator(self.definition.space.use(self.best.params))
+        estimator = problem.estimator(self.definition.space.use(self.best.configuration))
         return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
 
     def __repr__(self) -> str:

@@ -155,10 +155,10 @@ def partition(split: Split, X: Any, y: Any, groups: Any, *, number: int, is_clas
         raise InvalidDefinition('order="group" needs groups: return hpo.Data(X, y, groups=...) from data')
     if number and not split.has_randomness:
         raise InvalidDefinition(f"split {number} does not exist: rows in this order have only split 0")
-    stratified = _is_stratified(split, y, is_classifier=is_classifier)
     if not _reads_groups(split):
         groups = None
     try:
+        stratified = _is_stratified(split, y, is_classifier=is_classifier)
         everything = np.arange(n_rows)
         rest, test = everything, everything[:0]
         if split.test:

@@ -343,3 +343,17 @@ def test_scikit_learns_loaders_are_data_functions(loader):
     expected_X, expected_y = loader(return_X_y=True)
     assert np.array_equal(data.X, expected_X)
     assert np.array_equal(data.y, expected_y)
+
+
+def test_a_target_with_holes_and_a_metric_named_like_a_hyperparameter_are_refused():
+    X = np.arange(40.0).reshape(20, 2)
+    y = np.where(np.arange(20) == 3, np.nan, np.arange(20) % 2)
+    holes = hpo.StudyDefinition("holes", lambda: (X, y), SVC(), {"degree": Int(1, 3)}, "accuracy")
+    with pytest.raises(hpo.InvalidDefinition, match=r"the 20 rows cannot be split .*NaN"):
+        Problem(holes)
+
+    def degree(estimator, X, y):
+        return 0.0
+
+    with pytest.raises(hpo.InvalidDefinition, match="a metric cannot be named 'degree'"):
+        hpo.StudyDefinition("named", lambda: (X, y), SVC(), {"degree": Int(1, 3)}, degree)

@@ -200,6 +200,22 @@ def test_run_options_are_checked_together():
         RunOptions(trials=True)
 
 
+def test_a_scipy_distribution_is_shown_by_its_values(database):
+    import scipy.stats
+
+    drawn = scipy.stats.expon(scale=0.01)
+    made = run(tree_study(space={"ccp_alpha": drawn, "max_depth": Int(1, 3)}), database, trials=12)
+    values = made.trials["params_ccp_alpha"]
+    assert "ccp_alpha" not in made.trials
+    assert (values > 0).all()
+    assert 0.001 < values.median() < 0.1
+    best = made.best
+    assert best.params["ccp_alpha"] == pytest.approx(drawn.ppf(best.configuration["ccp_alpha"]))
+    assert made.best_estimator().ccp_alpha == best.params["ccp_alpha"]
+    same = run(tree_study(space={"ccp_alpha": drawn, "max_depth": Int(1, 3)}), database, trials=14)
+    assert same.trials["params_ccp_alpha"][:12].tolist() == values.tolist()
+
+
 SLOW = """
 import sys, time
 sys.path.insert(0, {tests!r})
