@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from hpo import frames, locks, records
-from hpo.errors import RunInUse, UnknownRun
+from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
 from hpo.opening import as_url, clear_errors, engine_options, prepare_file, set_pragmas
 from hpo.run_name import RunName
 
@@ -45,14 +46,30 @@ class StudyDatabase:
         with clear_errors(self.name):
             if self.path is not None:
                 self.was_created = prepare_file(self.path, must_exist=must_exist)
+            # The schema is checked below: an exception in there would leave its connections open.
             self.storage = RDBStorage(
-                self._url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
+                self.url.replace("{", "{{").replace("}", "}}"),
                 engine_kwargs=engine_options(self._url),
+                skip_compatibility_check=True,
             )
             self.engine: sa.Engine = self.storage.engine
+            self._closer = weakref.finalize(self, self.engine.dispose)  # whoever forgets to close it
+            self._check_schema()
             if self._url.get_backend_name() == "sqlite" and self.path is not None:
                 sa.event.listen(self.engine, "connect", set_pragmas)
                 self.engine.dispose()  # connections that the storage opened lack the pragmas
+
+    def _check_schema(self) -> None:
+        found, known = self.storage.get_current_version(), self.storage.get_head_version()
+        if found == known:
+            return
+        is_newer = found not in self.storage.get_all_versions()
+        self.close()
+        upgrade = f"upgrade it: optuna storage upgrade --storage {self.name}"
+        mend = "update optuna: pip install -U optuna" if is_newer else upgrade
+        raise UnusableDatabase(
+            f"{self.name} has the schema version {found}, and the installed Optuna knows {known}: {mend}"
+        )
 
     @property
     def path(self) -> Path | None:

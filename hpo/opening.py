@@ -129,7 +129,3 @@ def clear_errors(name: str) -> Iterator[None]:
         raise UnusableDatabase(f"{name} cannot be used: {reason}") from error
     except SQLAlchemyError as error:
         raise UnusableDatabase(f"{name} cannot be used: {str(error).splitlines()[0]}") from error
-    except RuntimeError as error:  # Optuna's check of its schema's version
-        if "table schema" not in str(error):
-            raise
-        raise UnusableDatabase(f"{name}: {error}") from error

@@ -1,6 +1,7 @@
 """Which rows train, which validate, and which test rows stay sealed."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -224,9 +225,11 @@ def _is_stratified(split: Split, y: Any, *, is_classifier: bool) -> bool:
     if split.stratify is None:
         from sklearn.utils.multiclass import type_of_target
 
-        return (
-            is_classifier and y is not None and type_of_target(y) in {"binary", "multiclass"} and split.order != "time"
-        )
+        if not is_classifier or y is None or split.order == "time":
+            return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of casting NaN, which it then refuses
+            return type_of_target(y) in {"binary", "multiclass"}
     if split.stratify and (y is None or split.order == "time"):
         raise InvalidDefinition("stratify=True needs a target, and an order other than time")
     return split.stratify

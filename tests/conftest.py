@@ -1,8 +1,11 @@
 """Small real studies that most tests share."""
 
+import contextlib
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import RDBStorage
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
@@ -45,6 +48,17 @@ def tree() -> StudyDefinition:
 def database(tmp_path: Path):
     with hpo.StudyDatabase(tmp_path / "study.db") as opened:
         yield opened
+
+
+@contextlib.contextmanager
+def opened_by_optuna(name: str, url: str):
+    """A run as Optuna itself opens it, and closed again."""
+    storage = RDBStorage(url)
+    try:
+        yield optuna.load_study(study_name=name, storage=storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 TIMES = {"started", "finished", "fit_seconds", "score_seconds", "sampler_seconds", "peak_memory_mb"}

@@ -14,11 +14,10 @@ from datetime import UTC, datetime, timedelta
 import optuna
 import pandas as pd
 import pytest
-from conftest import same_trials, tree_study
+from conftest import opened_by_optuna, same_trials, tree_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 import hpo
@@ -67,23 +66,23 @@ def test_what_is_written_is_what_optuna_reads(database, given_trials):
     study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
     for number, trial in enumerate(given_trials):
         database.record(str(run), study_id, record(trial, number, {"state": [number]}))
-    study = optuna.load_study(study_name=str(run), storage=RDBStorage(database.url))
-    assert study.direction.name == "MAXIMIZE"
-    assert study.user_attrs == {"budget": 4, "metric": "r2"}
-    assert study._storage.get_study_system_attrs(study._study_id) == {
-        "state": [len(given_trials) - 1],
-        "study:metric_names": ["r2"],
-    }
-    for number, (ours, read) in enumerate(zip(given_trials, study.trials, strict=True)):
-        assert (read.number, read.state, read.value) == (number, ours.state, ours.value)
-        assert (read.params, read.distributions) == (ours.params, ours.distributions)
-        assert (read.user_attrs, read.system_attrs) == (ours.user_attrs, ours.system_attrs)
-        assert read.intermediate_values.keys() == ours.intermediate_values.keys()
-        for step, value in ours.intermediate_values.items():
-            got = read.intermediate_values[step]
-            assert got == value or (math.isnan(got) and math.isnan(value))
-        assert read.datetime_start.astimezone(UTC) == NOW
-        assert read.duration == timedelta(seconds=2)
+    with opened_by_optuna(str(run), database.url) as study:
+        assert study.direction.name == "MAXIMIZE"
+        assert study.user_attrs == {"budget": 4, "metric": "r2"}
+        assert study._storage.get_study_system_attrs(study._study_id) == {
+            "state": [len(given_trials) - 1],
+            "study:metric_names": ["r2"],
+        }
+        for number, (ours, read) in enumerate(zip(given_trials, study.trials, strict=True)):
+            assert (read.number, read.state, read.value) == (number, ours.state, ours.value)
+            assert (read.params, read.distributions) == (ours.params, ours.distributions)
+            assert (read.user_attrs, read.system_attrs) == (ours.user_attrs, ours.system_attrs)
+            assert read.intermediate_values.keys() == ours.intermediate_values.keys()
+            for step, value in ours.intermediate_values.items():
+                got = read.intermediate_values[step]
+                assert got == value or (math.isnan(got) and math.isnan(value))
+            assert read.datetime_start.astimezone(UTC) == NOW
+            assert read.duration == timedelta(seconds=2)
 
 
 def test_the_same_trial_through_optunas_own_writer_gives_the_same_rows(database):
@@ -124,10 +123,10 @@ def test_the_same_trial_through_optunas_own_writer_gives_the_same_rows(database)
 
 def test_optuna_continues_a_recorded_run(database, tree):
     run = hpo.run(tree, sampler="random", trials=4, database=database, progress="none")
-    study = optuna.load_study(study_name=str(run.name), storage=database.url)
-    study.optimize(lambda trial: trial.suggest_float("ccp_alpha", 1e-4, 1e-1, log=True), n_trials=3)
-    assert [trial.number for trial in study.trials] == list(range(7))
-    assert study.best_trial.number >= 4  # ours are negative errors
+    with opened_by_optuna(str(run.name), database.url) as study:
+        study.optimize(lambda trial: trial.suggest_float("ccp_alpha", 1e-4, 1e-1, log=True), n_trials=3)
+        assert [trial.number for trial in study.trials] == list(range(7))
+        assert study.best_trial.number >= 4  # ours are negative errors
     with pytest.raises(hpo.StudyChanged, match=r"trial 4 of iris-tree/random/split0-seed0 .* was not recorded by hpo"):
         hpo.run(tree, sampler="random", trials=10, database=database, progress="none")
     assert len(run.trials) == 7
@@ -192,8 +191,8 @@ def test_times_are_utc_whatever_the_zone(database, zone, monkeypatch):
             str(run), database.create_run(run, {"budget": 1, "metric": "r2"}), record(create_trial(value=1.0), 0)
         )
         assert database.trials(str(run))["started"][0] == pd.Timestamp(NOW.replace(tzinfo=None))
-        trial = optuna.load_study(study_name=str(run), storage=database.url).trials[0]
-        assert trial.datetime_start.astimezone(UTC) == NOW  # Optuna shows local time
+        with opened_by_optuna(str(run), database.url) as study:
+            assert study.trials[0].datetime_start.astimezone(UTC) == NOW  # Optuna shows local time
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -317,7 +316,7 @@ def test_a_newer_schema_is_refused(tmp_path, tree):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
     connection.close()
-    with pytest.raises(hpo.UnusableDatabase, match="table schema"):
+    with pytest.raises(hpo.UnusableDatabase, match=r"has the schema version v99.0.0, .*: update optuna"):
         hpo.StudyDatabase(path)
 
 

@@ -2,9 +2,8 @@
 
 import shlex
 
-import optuna
 import pytest
-from conftest import tree_study
+from conftest import opened_by_optuna, tree_study
 
 import hpo
 from hpo.cli import command
@@ -70,8 +69,8 @@ def test_the_holder_that_died_is_named(folder):
 
 def test_trials_of_somebody_else_are_named(folder):
     command(["run", "quick", "--sampler", "random", "--trials", "2"])
-    study = optuna.load_study(study_name="quick/random/split0-seed0", storage=f"sqlite:///{folder}/hpo.db")
-    study.optimize(lambda trial: trial.suggest_int("max_depth", 1, 6), n_trials=1)
+    with opened_by_optuna("quick/random/split0-seed0", f"sqlite:///{folder}/hpo.db") as study:
+        study.optimize(lambda trial: trial.suggest_int("max_depth", 1, 6), n_trials=1)
     (finding,) = findings(folder)
     assert "trial 2 (COMPLETE) was written by something else" in finding.what
     assert mend(finding) == 0
