@@ -44,6 +44,7 @@ class StudyDatabase:
         self._url = as_url(database)
         self.was_created = False
         with clear_errors(self.name):
+            self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
                 self.was_created = prepare_file(self.path, must_exist=must_exist)
             # The schema is checked below: an exception in there would leave its connections open.

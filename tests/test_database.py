@@ -296,10 +296,12 @@ def test_a_foreign_or_broken_file_is_refused_untouched(tmp_path, make, message):
         ("postgresql+psycopg://me:secret@127.0.0.1:1/x", r"me:\*\*\*@127.0.0.1"),
     ],
 )
-def test_urls_that_cannot_be_used(url, message):
+def test_urls_that_cannot_be_used(url, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(hpo.UnusableDatabase, match=message) as caught:
         hpo.StudyDatabase(url)
     assert "secret" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_folder_and_a_missing_file(tmp_path):
