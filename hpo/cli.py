@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -148,6 +149,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise InvalidOption(f"--output {arguments.output!r}: the page is HTML; give a name that ends in .html")
     if arguments.output and len(arguments.studies) > 1:
         raise InvalidOption("--output takes one study's page: compare the studies one by one")
+    if arguments.output and not os.access(os.path.dirname(os.path.abspath(arguments.output)), os.W_OK):
+        raise InvalidOption(f"--output {arguments.output!r}: its folder does not exist or cannot be written")
     comparisons = []
     for study in arguments.studies:
         comparison = compare(

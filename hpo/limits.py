@@ -33,6 +33,8 @@ class RunOptions:
     reuse: bool = True
 
     def __post_init__(self) -> None:
+        if self.target is not None and self.target != self.target:
+            raise InvalidOption(f"target={self.target!r}: give a number")
         for name in ("trials", "patience"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -69,8 +71,8 @@ class Outcome:
 def check_numbers(**numbers: int) -> None:
     """Raise InvalidOption unless each is a whole number from 0."""
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more")
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
+            raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more and below 2**31")
 
 
 class Told:

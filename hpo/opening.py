@@ -29,7 +29,7 @@ def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
         return sa.URL.create("sqlite", database=str(Path(text).expanduser().resolve()))
     try:
         url = sa.make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise UnusableDatabase(
             "the database's URL cannot be parsed: write sqlite:///FILE or postgresql://USER@HOST/NAME"
         ) from error

@@ -23,6 +23,9 @@ from hpo.qmc import QMCSampler
 from hpo.space import SearchSpace
 
 Factory = Callable[[int], BaseSampler]
+_SWITCHES = {
+    "multivariate", "group", "constant_liar", "use_separable_cma", "with_margin", "lr_adapt", "deterministic_objective",
+}  # fmt: skip
 RESERVED = ("reference", "manual")
 ENTRY_POINTS = "hpo.samplers"
 
@@ -187,11 +190,20 @@ def find_sampler(given: "str | Factory | Sampler") -> Sampler:
             if option not in kind.options:
                 known = f"its options are {', '.join(kind.options)}" if kind.options else "it has none"
                 raise InvalidOption(f"{name} has no option {option!r}: {known}")
+            _check_option(name, option, options[option])
         return Sampler(_label(name, options), kind, options)
     added = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name in added and not options:
         return _from_factory(name, added[name].load())
     raise UnknownSampler(f"no sampler {name!r}; known: {', '.join([*SAMPLERS, *sorted(added)])}")
+
+
+def _check_option(name: str, option: str, value: Any) -> None:
+    if option in _SWITCHES:
+        if not isinstance(value, bool):
+            raise InvalidOption(f"{name}({option}={value!r}): give True or False")
+    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidOption(f"{name}({option}={value!r}): give a whole number, 1 or more")
 
 
 def derive_seed(*parts: str | int) -> int:

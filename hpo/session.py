@@ -51,6 +51,7 @@ class StudySession:
 
     def open_run(self, name: RunName, budget: int, extra: Mapping[str, Any] | None = None) -> int:
         """Create the run, or raise its budget; returns its study id."""
+        budget = min(budget, 2**53)  # a whole grid may be larger than a database's integers
         attributes = {
             "study": name.study,
             "version": name.version,
