@@ -72,6 +72,8 @@ def load_script(path: Path) -> StudyDefinition:
         raise ScriptFailed(f"{path.name} raised {type(error).__name__}: {error}", _users_frames(error, path)) from error
     finally:
         sys.path.remove(str(path.parent))
+        if str(path.parent) not in sys.path:  # its functions may import their neighbours later
+            sys.path.append(str(path.parent))
         sys.dont_write_bytecode = writes_bytecode
     return _only_definition(module, path)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
-from hpo.errors import HpoError, InvalidOption, ScriptFailed
+from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed
 from hpo.units import parse_duration
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def _guarded(call: Callable[[], int], again: str) -> int:
         except ScriptFailed as error:
             _complain(f"{error.trace}\nhpo: {error}")
             return error.exit_code
+        except NotComparable as error:
+            _complain(f"hpo: {' '.join(str(error).split())}")
+            return STOPPED if "--timeout" in again else error.exit_code
         except HpoError as error:
             _complain(f"hpo: {' '.join(str(error).split())}")
             return error.exit_code

@@ -70,7 +70,13 @@ def as_parameter(given: Any) -> Parameter:
     choices = [plain(choice) for choice in given]
     if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in choices):
         return Categorical(choices)
-    return Categorical({str(choice): choice for choice in choices})
+    labels = [str(getattr(choice, "__name__", choice)) for choice in choices]
+    for label in labels:
+        if " at 0x" in label:  # another text in every process
+            raise InvalidSpace(f"the choice {label} has no lasting name: give a dict label -> object")
+    if len(set(labels)) < len(labels):
+        raise InvalidSpace(f"the choices {', '.join(labels)} share names: give a dict label -> object")
+    return Categorical(dict(zip(labels, choices, strict=True)))
 
 
 def _from_scipy(given: Any) -> Parameter:
