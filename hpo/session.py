@@ -35,13 +35,13 @@ class StudySession:
         self.definition = definition
         self._data = definition.load()
         self.hashes = {"data": data_hash(self._data), **definition.fixed_hashes}
+        self._problem = Problem(definition, 0, data=self._data)
         self.database = as_database(database)  # last: bad input must not leave an empty database behind
         self.version = _settle_version(definition.name, self.database, self.hashes, new_version=new_version)
-        self._problem: Problem | None = None
 
     def problem(self, split: int) -> Problem:
         """The definition with the rows of one split; the last one is kept."""
-        if self._problem is None or self._problem.split != split:
+        if self._problem.split != split:
             self._problem = Problem(self.definition, split, data=self._data)
         return self._problem
 
