@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -158,14 +158,10 @@ def _param_rows(trial: FrozenTrial, trial_id: int) -> list[dict[str, Any]]:
             "trial_id": trial_id,
             "param_name": name,
             "param_value": trial.distributions[name].to_internal_repr(value),
-            "distribution_json": _distribution_json(trial.distributions[name]),
+            "distribution_json": distribution_to_json(trial.distributions[name]),
         }
         for name, value in trial.params.items()
     ]
-
-
-def _distribution_json(distribution: BaseDistribution) -> str:
-    return distribution_to_json(distribution)
 
 
 def _fold_row(trial_id: int, step: int, score: float) -> dict[str, Any]:

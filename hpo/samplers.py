@@ -4,7 +4,6 @@ import ast
 import functools
 import hashlib
 import importlib.util
-import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -79,11 +78,6 @@ def _refuses_gp(space: SearchSpace) -> str | None:
     if space.is_conditional:
         return f"gp cannot search hyperparameters that exist only under others ({_names(space.conditional_names())})"
     return None
-
-
-def _options_of(sampler: type, *not_ours: str) -> tuple[str, ...]:
-    """The constructor's options that a command line can spell: no callables, nothing deprecated."""
-    return tuple(name for name in inspect.signature(sampler).parameters if name not in {"seed", *not_ours})
 
 
 SAMPLERS: dict[str, SamplerKind] = {
