@@ -7,12 +7,14 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import numpy as np
+import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.storages import InMemoryStorage
 
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
@@ -20,6 +22,7 @@ from hpo.grid import GridSampler
 from hpo.hyperparameters import Categorical
 from hpo.qmc import QMCSampler
 from hpo.space import SearchSpace
+from hpo.units import one_line
 
 Factory = Callable[[int], BaseSampler]
 _SWITCHES = {
@@ -152,13 +155,21 @@ class Sampler:
             install = f"pip install 'hpo-studies[{kind.extra}]'" if kind.extra else f"pip install {kind.module}"
             raise UnsuitableSampler(f"{self.label} needs {kind.module}, which is not installed: {install}")
         reason = kind.refuses(space)
+        able = ", ".join(name for name, other in SAMPLERS.items() if other.supports_conditions and other.module is None)
         if reason is not None:
-            able = [name for name, other in SAMPLERS.items() if other.supports_conditions and other.module is None]
-            raise UnsuitableSampler(f"{reason}; use {', '.join(able)}")
+            raise UnsuitableSampler(f"{reason}; use {able}")
         try:
-            self.build(space, 0)
+            built = self.build(space, derive_seed(self.label))  # as large as those of runs
         except (ValueError, TypeError) as error:
-            raise InvalidOption(f"the options of {self.label} are refused: {error}") from error
+            raise InvalidOption(f"the options of {self.label} are refused: {one_line(error)}") from error
+        study = quiet_study(InMemoryStorage(), self.label)
+        study.sampler = built
+        try:
+            space.suggest(study.ask())
+        except Exception as error:
+            raise UnsuitableSampler(
+                f"{self.label} cannot search this space ({type(error).__name__}: {one_line(error)}); use {able}"
+            ) from error
 
     def build(self, space: SearchSpace, seed: int) -> BaseSampler:
         """The Optuna sampler for one trial, or for the run where ``kind.is_per_run``."""
@@ -186,18 +197,45 @@ def find_sampler(given: "str | Factory | Sampler") -> Sampler:
                 raise InvalidOption(f"{name} has no option {option!r}: {known}")
             _check_option(name, option, options[option])
         return Sampler(_label(name, options), kind, options)
-    added = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name in added and not options:
-        return _from_factory(name, added[name].load())
+    added = added_samplers()
+    if name in added:
+        point = added[name]
+        if options:
+            raise InvalidOption(f"{name}, which {point.value} adds, takes no options: write {name}")
+        try:
+            factory = point.load()
+        except Exception as error:
+            raise UnknownSampler(
+                f"the sampler {name!r} cannot be loaded from {point.value}: {type(error).__name__}: {one_line(error)}"
+            ) from error
+        return _from_factory(name, factory)
     raise UnknownSampler(f"no sampler {name!r}; known: {', '.join([*SAMPLERS, *sorted(added)])}")
+
+
+def added_samplers() -> dict[str, EntryPoint]:
+    """Name -> entry point of the samplers that packages add; none hides one of the table."""
+    points = entry_points(group=ENTRY_POINTS)
+    return {point.name: point for point in points if point.name not in {*SAMPLERS, *RESERVED}}
+
+
+def quiet_study(storage: InMemoryStorage, name: str) -> optuna.Study:
+    """A study in memory, which Optuna does not announce."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize")
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def _check_option(name: str, option: str, value: Any) -> None:
     if option in _SWITCHES:
         if not isinstance(value, bool):
             raise InvalidOption(f"{name}({option}={value!r}): give True or False")
-    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidOption(f"{name}({option}={value!r}): give a whole number, 1 or more")
+        return
+    least = 2 if option == "popsize" else 1
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidOption(f"{name}({option}={value!r}): give a whole number, {least} or more")
 
 
 def derive_seed(*parts: str | int) -> int:
@@ -217,9 +255,14 @@ def _from_factory(name: str, factory: Any) -> Sampler:
 
 
 def _call_factory(name: str, factory: Any, space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
-    made = factory(seed)
+    try:
+        made = factory(seed)
+    except Exception as error:
+        raise UnsuitableSampler(
+            f"{name}(seed) raised {type(error).__name__} for the seed {seed}: {one_line(error)}"
+        ) from error
     if not isinstance(made, BaseSampler):
-        raise TypeError(f"{name}(seed) returned a {type(made).__name__}, not an optuna sampler")
+        raise UnsuitableSampler(f"{name}(seed) returned a {type(made).__name__}, not an optuna sampler")
     return made
 
 

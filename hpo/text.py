@@ -181,9 +181,7 @@ def show_comparison(comparison: "Comparison") -> None:
 
 def show_samplers() -> None:
     """``hpo samplers``."""
-    from importlib.metadata import entry_points
-
-    from hpo.samplers import ENTRY_POINTS, SAMPLERS
+    from hpo.samplers import SAMPLERS, added_samplers
 
     for name, kind in SAMPLERS.items():
         conditions = "conditional spaces too" if kind.supports_conditions else "no conditional spaces"
@@ -193,7 +191,7 @@ def show_samplers() -> None:
         facts += [f"options {', '.join(kind.options)}"] if kind.options else []
         say(f"{name}: {kind.summary}")
         say(f"    {'; '.join(facts)}")
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in added_samplers().values():
         say(f"{point.name}: added by {point.value}")
     say("Continuous ranges are searched as they are, but by grid, which takes their levels.")
     say("With options: --sampler 'tpe(n_startup_trials=20)'")

@@ -33,6 +33,16 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def one_line(text: object) -> str:
+    """A message without its line breaks."""
+    return " ".join(str(text).split())
+
+
 @dataclass(frozen=True)
 class Metric:
     """How a metric is shown: its plain name, and whether lower is better.

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,16 @@ N = 26  # more than every sampler's start-up, so that each has modelled somethin
 
 def nsga2(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.NSGAIISampler(population_size=6, seed=seed)
+
+
+def brute_force(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.BruteForceSampler(seed=seed)
+
+
+def only_small(seed: int) -> optuna.samplers.BaseSampler:
+    if seed > 1000:
+        raise OverflowError("seeds\nmust be small")
+    return optuna.samplers.RandomSampler(seed=seed)
 
 
 def available(name: str):
@@ -202,12 +213,15 @@ def test_label_names_the_options_in_one_order():
         ("random(x=1)", hpo.InvalidOption, "random has no option 'x': it has none"),
         ("tpe(5)", hpo.InvalidOption, "write options as in tpe"),
         ("tpe(n_startup_trials=", hpo.InvalidOption, "write options as in tpe"),
+        ('tpe(n_startup_trials="x")', hpo.InvalidOption, "tpe(n_startup_trials='x'): give a whole number, 1 or more"),
+        ("tpe(group=1)", hpo.InvalidOption, "tpe(group=1): give True or False"),
+        ("cmaes(popsize=1)", hpo.InvalidOption, "cmaes(popsize=1): give a whole number, 2 or more"),
         (lambda seed: None, hpo.InvalidOption, "cannot name a run"),
         (3, hpo.UnknownSampler, "a sampler is a name or a factory"),
     ],
 )
 def test_unknown_samplers_and_options_are_refused(given, error, message):
-    with pytest.raises(error, match=message.replace("(", r"\(")):
+    with pytest.raises(error, match=re.escape(message)):
         find_sampler(given)
 
 
@@ -221,6 +235,8 @@ def test_unknown_samplers_and_options_are_refused(given, error, message):
             "needs 2 numeric hyperparameters or more, and there are 1",
         ),
         ("cmaes(use_separable_cma=True,with_margin=True)", FLAT, "are refused"),
+        (brute_force, FLAT, "brute_force cannot search this space .*step must be given.*; use grid, random, tpe, qmc"),
+        (only_small, FLAT, r"only_small.seed. raised OverflowError for the seed \d+: seeds must be small"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_fit(sampler, space, message):
@@ -240,7 +256,7 @@ def test_a_factory_that_returns_no_sampler_is_refused():
     def broken(seed):
         return "no"
 
-    with pytest.raises(hpo.InvalidOption, match="broken"):
+    with pytest.raises(hpo.UnsuitableSampler, match=r"broken\(seed\) returned a str"):
         find_sampler(broken).check(SearchSpace(FLAT))
 
 
@@ -267,6 +283,17 @@ def test_a_sampler_comes_through_an_entry_point(tmp_path, monkeypatch, tree):
     run = hpo.run(tree, sampler="halton", trials=3, database=tmp_path / "a.db", progress="none")
     assert run.name.sampler == "halton"
     assert len(run.trials) == 3
+    with pytest.raises(hpo.InvalidOption, match="halton, which added:make adds, takes no options: write halton"):
+        find_sampler("halton(x=1)")
+
+
+def test_an_entry_point_that_cannot_be_loaded_or_hides_a_sampler(monkeypatch):
+    found = [EntryPoint(name=name, value="no_such:make", group="hpo.samplers") for name in ("halton", "tpe")]
+    monkeypatch.setattr("hpo.samplers.entry_points", lambda group: found)
+    with pytest.raises(hpo.UnknownSampler, match="'halton' cannot be loaded from no_such:make: ModuleNotFoundError: "):
+        find_sampler("halton")
+    with pytest.raises(hpo.UnknownSampler, match=r"known: grid, random, tpe, qmc, cmaes, gp, halton$"):
+        find_sampler("nope")
 
 
 # --- Optuna's own suite, on the sampler of ours that takes any distribution (the grid is made for one space) ---
