@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed
-from hpo.units import parse_duration
+from hpo.units import one_line, parse_duration
 
 if TYPE_CHECKING:
     from hpo.database import StudyDatabase
@@ -48,14 +48,10 @@ def _guarded(call: Callable[[], int], again: str) -> int:
     with _terminated_like_interrupted():
         try:
             return call()
-        except ScriptFailed as error:
-            _complain(f"{error.trace}\nhpo: {error}")
-            return error.exit_code
-        except NotComparable as error:
-            _complain(f"hpo: {' '.join(str(error).split())}")
-            return STOPPED if "--timeout" in again else error.exit_code
         except HpoError as error:
-            _complain(f"hpo: {' '.join(str(error).split())}")
+            if isinstance(error, ScriptFailed) and error.trace:
+                _complain(error.trace)
+            _complain(f"hpo: {one_line(error)}")
             return error.exit_code
         except KeyboardInterrupt:
             _complain(f"hpo: interrupted; what was recorded is kept. To go on: {again}")
@@ -111,28 +107,30 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
     from hpo.catalogue import find_study
     from hpo.runner import run as run_study
 
-    definition = find_study(study or arguments.study)
+    with _stdout_for_json(arguments):
+        definition = find_study(study or arguments.study)
     metric = definition.shown_metric
     target = arguments.target
     if target is not None and metric.sign == -1:
         if target < 0:
             raise InvalidOption(f"--target {target}: {metric.label} is an error, shown positive; give it as shown")
         target = -target
-    run = run_study(
-        definition,
-        sampler=arguments.sampler,
-        seed=arguments.seed,
-        split=arguments.split,
-        trials=arguments.trials,
-        database=arguments.database,
-        timeout=_seconds(arguments),
-        target=target,
-        patience=arguments.patience,
-        retry_failed=arguments.retry_failed,
-        reuse=not arguments.no_reuse,
-        new_version=arguments.new_version,
-        progress=arguments.progress,
-    )
+    with _stdout_for_json(arguments):
+        run = run_study(
+            definition,
+            sampler=arguments.sampler,
+            seed=arguments.seed,
+            split=arguments.split,
+            trials=arguments.trials,
+            database=arguments.database,
+            timeout=_seconds(arguments),
+            target=target,
+            patience=arguments.patience,
+            retry_failed=arguments.retry_failed,
+            reuse=not arguments.no_reuse,
+            new_version=arguments.new_version,
+            progress=arguments.progress,
+        )
     if arguments.json:
         print(text.to_json(run.summary()))
     elif run.has_success:
@@ -145,7 +143,9 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
 
 def _compare(arguments: argparse.Namespace) -> int:
     from hpo import text
+    from hpo.catalogue import find_study
     from hpo.comparison.protocol import compare
+    from hpo.samplers import find_sampler
 
     numbers = QUICK if arguments.quick else FULL
     if arguments.output and not arguments.output.endswith(".html"):
@@ -154,21 +154,36 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise InvalidOption("--output takes one study's page: compare the studies one by one")
     if arguments.output and not os.access(os.path.dirname(os.path.abspath(arguments.output)), os.W_OK):
         raise InvalidOption(f"--output {arguments.output!r}: its folder does not exist or cannot be written")
-    comparisons = []
-    for study in arguments.studies:
-        comparison = compare(
-            study,
-            samplers=_split_samplers(arguments.samplers),
-            repetitions=numbers["repetitions"] if arguments.repetitions is None else arguments.repetitions,
-            trials=numbers["trials"] if arguments.trials is None else arguments.trials,
-            baseline=arguments.baseline,
-            database=_existing(arguments) if arguments.no_run else arguments.database,
-            timeout=_seconds(arguments),
-            runs_missing=not arguments.no_run,
-            new_version=arguments.new_version,
-            progress=arguments.progress,
-        )
+    with _stdout_for_json(arguments):
+        studies = [find_study(study) for study in arguments.studies]
+        samplers = [find_sampler(sampler) for sampler in _split_samplers(arguments.samplers)]
+        for study in studies:  # the last is refused before the first is run
+            for sampler in samplers:
+                sampler.check(study.space)
+    comparisons, is_cut = [], False
+    for study in studies:
+        try:
+            with _stdout_for_json(arguments):
+                comparison = compare(
+                    study,
+                    samplers=samplers,
+                    repetitions=numbers["repetitions"] if arguments.repetitions is None else arguments.repetitions,
+                    trials=numbers["trials"] if arguments.trials is None else arguments.trials,
+                    baseline=arguments.baseline,
+                    database=_existing(arguments) if arguments.no_run else arguments.database,
+                    timeout=_seconds(arguments),
+                    runs_missing=not arguments.no_run,
+                    new_version=arguments.new_version,
+                    progress=arguments.progress,
+                )
+        except NotComparable as error:
+            if arguments.no_run or arguments.timeout is None:
+                raise
+            _complain(f"hpo: {study.name}: {one_line(error)}; stopped by --timeout; the same command goes on")
+            is_cut = True
+            continue
         comparisons.append(comparison)
+        is_cut |= comparison.is_cut
         if not arguments.json:
             text.show_comparison(comparison)
         if arguments.output:
@@ -177,7 +192,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         print(text.to_json({comparison.study: comparison.records() for comparison in comparisons}))
     else:
         text.say("hpo list shows the runs, hpo dashboard the trials")
-    return STOPPED if any(comparison.is_cut for comparison in comparisons) else DONE
+    return STOPPED if is_cut else DONE
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -259,6 +274,11 @@ def _existing(arguments: argparse.Namespace) -> "StudyDatabase":
     from hpo.database import StudyDatabase
 
     return StudyDatabase(arguments.database, must_exist=True)
+
+
+def _stdout_for_json(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
+    """Where JSON is asked for, what studies print meanwhile goes to stderr."""
+    return contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext()
 
 
 def _seconds(arguments: argparse.Namespace) -> float | None:

@@ -24,6 +24,11 @@ study = hpo.StudyDefinition(
 if __name__ == "__main__":
     hpo.main(study)
 '''
+LOUD = """import hpo
+def load():
+    print("loading")
+    return load_iris()
+"""
 RUN = "quick/random/split0-seed0"
 
 
@@ -132,6 +137,36 @@ def test_a_timeout_exits_75_and_the_same_command_goes_on(folder, capsys):
     assert command(arguments) == 75
     assert "the same command goes on" in capsys.readouterr().err
     ok(capsys, *arguments[:-1], "1h")
+
+
+def test_a_comparison_that_its_timeout_leaves_without_a_repetition_exits_75(folder, capsys):
+    arguments = ["compare", "quick.py", "--samplers", "random,tpe", "--repetitions", "2", "--trials", "3"]
+    assert command([*arguments, "--timeout", "0.000001s"]) == 75
+    assert "no repetition is complete: 4 runs" in capsys.readouterr().err
+    assert "no repetition is complete" in refused(capsys, *arguments, "--no-run", "--timeout", "1h")
+    (folder / "--timeout.db").touch()  # a name decides nothing
+    hpo.StudyDatabase("--timeout.db").close()
+    assert "no repetition is complete" in refused(capsys, *arguments, "--no-run", "--database=--timeout.db")
+
+
+def test_every_study_of_a_comparison_is_found_and_can_be_searched_before_the_first_is_run(folder, capsys):
+    assert "no study 'nosuch'" in refused(capsys, "compare", "quick.py", "nosuch")
+    (folder / "one.py").write_text(SCRIPT.replace('"ccp_alpha": hpo.Float(1e-4, 1e-1, log=True)', ""))
+    message = refused(capsys, "compare", "quick.py", "one.py", "--samplers", "random,cmaes")
+    assert "cmaes needs 2 numeric hyperparameters" in message
+    assert not (folder / "hpo.db").exists()
+
+
+def test_json_is_all_that_stdout_has(folder, capsys):
+    loud = SCRIPT.replace("data=load_iris", "data=load").replace("study = ", "print('importing')\nstudy = ")
+    (folder / "quick.py").write_text(loud.replace("import hpo\n", LOUD))
+    json.loads(ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "2", "--json"))
+    arguments = ["--samplers", "random,qmc", "--repetitions", "1", "--trials", "2", "--json"]
+    assert command(["compare", "quick.py", *arguments]) == 0
+    out, err = capsys.readouterr()
+    json.loads(out)
+    assert "importing" in err
+    assert "loading" in err
 
 
 def test_a_target_is_given_as_it_is_shown(folder, capsys):
