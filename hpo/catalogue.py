@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from types import ModuleType
 from hpo.definition import StudyDefinition, normalised_name
 from hpo.errors import HpoError, InvalidOption, ScriptFailed, UnknownStudy
 from hpo.fingerprint import STUDY_MARK
+from hpo.units import one_line
 
 
 def study_files() -> dict[str, Path]:
@@ -35,9 +37,11 @@ def find_study(given: "StudyDefinition | str | Path") -> StudyDefinition:
     """
     if isinstance(given, StudyDefinition):
         return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise UnknownStudy(f"a study is a StudyDefinition, a name or the path of a script, not {given!r}")
     path = Path(given)
-    if path.suffix == ".py" or path.is_file():
-        if not path.is_file():
+    if path.suffix == ".py" or os.path.isfile(path):  # unlike Path.is_file, whatever the text
+        if not os.path.isfile(path):
             raise UnknownStudy(
                 f"there is no script {str(given)!r}; hpo studies lists the studies that can be run by name"
             )
@@ -69,7 +73,8 @@ def load_script(path: Path) -> StudyDefinition:
     except HpoError as error:
         raise type(error)(f"{path.name}: {error}") from error
     except (Exception, SystemExit) as error:
-        raise ScriptFailed(f"{path.name} raised {type(error).__name__}: {error}", _users_frames(error, path)) from error
+        message = f"{path.name} raised {type(error).__name__}: {one_line(error)}"
+        raise ScriptFailed(message, _users_frames(error, path)) from error
     finally:
         sys.path.remove(str(path.parent))
         if str(path.parent) not in sys.path:  # its functions may import their neighbours later
@@ -107,9 +112,11 @@ def _only_definition(module: ModuleType, path: Path) -> StudyDefinition:
 
 
 def _users_frames(error: BaseException, path: Path) -> str:
-    """The traceback from the script's first frame on."""
+    """The traceback from the script's first frame on; the error alone where the script did not even begin."""
     lines = traceback.TracebackException.from_exception(error)
     frames = list(lines.stack)
-    first = next((i for i, frame in enumerate(frames) if Path(frame.filename) == path), 0)
+    first = next((i for i, frame in enumerate(frames) if Path(frame.filename) == path), None)
+    if first is None:
+        return "".join(lines.format_exception_only()).rstrip()
     lines.stack = traceback.StackSummary.from_list(frames[first:])
     return "".join(lines.format(chain=False)).rstrip()

@@ -1,6 +1,7 @@
 """Study definitions: what is tuned, checked when it is written down, and its fingerprint."""
 
 import functools
+import inspect
 import math
 import os
 import platform
@@ -13,7 +14,7 @@ from hpo.errors import InvalidDefinition, InvalidSpace
 from hpo.fingerprint import fingerprint
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
-from hpo.units import Metric, scorer_name
+from hpo.units import Metric, one_line, scorer_name
 from hpo.version import __version__
 
 Scorer = str | Callable[..., float]
@@ -88,6 +89,11 @@ class StudyDefinition:
         is_number = isinstance(self.margin, (int, float)) and not isinstance(self.margin, bool)
         if self.margin is not None and not (is_number and 0 < self.margin < math.inf):
             raise InvalidDefinition(f"{self.name}: margin={self.margin!r} must be above 0, in the metric's units")
+        if self.reference is not None and not isinstance(self.reference, Mapping):
+            raise InvalidDefinition(f"{self.name}: reference={self.reference!r}: give a dict name -> value")
+        is_list = isinstance(self.start, Sequence) and not isinstance(self.start, str)
+        if not is_list or not all(isinstance(given, Mapping) for given in self.start):
+            raise InvalidDefinition(f"{self.name}: start={self.start!r}: give a list of dicts name -> value")
         self._check_metrics()
         self._check_estimator()
         checked = [self.space.check(given, f"{self.name}: start[{i}]") for i, given in enumerate(self.start)]
@@ -96,6 +102,8 @@ class StudyDefinition:
     def _check_metrics(self) -> None:
         if isinstance(self.extra_metrics, str):
             raise InvalidDefinition(f"{self.name}: extra_metrics is a text: give a list, [{self.extra_metrics!r}]")
+        if not isinstance(self.extra_metrics, Sequence):
+            raise InvalidDefinition(f"{self.name}: extra_metrics={self.extra_metrics!r}: give a list of scorers")
         for scorer in (self.metric, *self.extra_metrics):
             if isinstance(scorer, str):
                 from sklearn.metrics import get_scorer_names
@@ -132,7 +140,7 @@ class StudyDefinition:
             try:
                 self.build(configuration)
             except (ValueError, AttributeError, TypeError) as error:
-                raise InvalidDefinition(f"{self.name}: {str(error).splitlines()[0]}") from error
+                raise InvalidDefinition(f"{self.name}: {one_line(error) or type(error).__name__}") from error
 
     @property
     def is_function(self) -> bool:
@@ -185,8 +193,23 @@ class StudyDefinition:
         try:
             loaded = self.data()
         except Exception as error:
-            raise InvalidDefinition(f"{self.name}: data() raised {type(error).__name__}: {error}") from error
-        return _as_data(loaded, self.name)
+            raise InvalidDefinition(f"{self.name}: data() raised {type(error).__name__}: {one_line(error)}") from error
+        data = _as_data(loaded, self.name)
+        self._check_fit_params(data.fit_params)
+        return data
+
+    def _check_fit_params(self, given: Any) -> None:
+        if given is not None and not isinstance(given, Mapping):
+            raise InvalidDefinition(f"{self.name}: fit_params={given!r}: give a dict name -> argument of fit")
+        if not given or self.is_function:
+            return
+        taken = inspect.signature(self.estimator.fit).parameters
+        unknown = [str(name) for name in given if name not in taken]
+        if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+            raise InvalidDefinition(
+                f"{self.name}: fit_params names {unknown[0]!r}, and the fit of {type(self.estimator).__name__} takes "
+                f"{', '.join(taken)} only"
+            )
 
     @functools.cached_property
     def fixed_hashes(self) -> dict[str, str]:

@@ -246,6 +246,30 @@ def test_a_script_that_raises_shows_the_users_own_frames(folder, capsys):
     assert err.rstrip().endswith("hpo: bad.py raised ZeroDivisionError: division by zero")
 
 
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("study = (\n", "'(' was never closed"),
+        ("raise ValueError('one\\ntwo')\n", "raise ValueError"),
+        ("\0", "null bytes"),
+    ],
+)
+def test_a_script_that_does_not_even_begin_shows_nothing_of_ours(folder, capsys, script, shown):
+    (folder / "bad.py").write_text(script)
+    assert command(["run", "bad.py"]) == 2
+    *trace, summary = capsys.readouterr().err.splitlines()
+    assert shown in "\n".join(trace)
+    assert "catalogue.py" not in "\n".join(trace)
+    assert summary.startswith("hpo: bad.py raised ")
+    assert ("one two" in summary) == ("one" in script)
+
+
+@pytest.mark.parametrize("given", [3, None, ["quick.py"], "x" * 5000, "a\0b"])
+def test_what_names_no_study_is_refused(given):
+    with pytest.raises(hpo.UnknownStudy, match=r"a study is a StudyDefinition, a name or|no study"):
+        hpo.run(given, database=":memory:")
+
+
 def test_every_trial_failing_exits_1_with_the_error(folder, capsys):
     (folder / "bad.py").write_text(
         SCRIPT.replace("DecisionTreeClassifier()", "DecisionTreeClassifier(criterion='nope')")

@@ -65,6 +65,12 @@ def test_asking_again_trains_nothing_and_more_runs_only_what_is_new(comparison, 
     pd.testing.assert_frame_equal(same.table, comparison.table)
 
 
+def test_samplers_are_a_list(tree):
+    for given in ("random,tpe", 3, None):
+        with pytest.raises(hpo.InvalidOption, match=rf"samplers={given!r}: give a list of samplers"):
+            hpo.compare(tree, **{**PLAN, "samplers": given})
+
+
 def test_what_is_missing_is_named_when_nothing_may_be_run(database, tree):
     hpo.run(tree, sampler="random", trials=6, database=database, progress="none")
     with pytest.raises(

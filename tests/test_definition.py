@@ -61,6 +61,7 @@ def define(**changes):
         ({"extra_metrics": ["f1_makro"]}, "'f1_makro' is no .*; did you mean .*f1_macro"),
         ({"extra_metrics": "f1_macro"}, r"extra_metrics is a text: give a list, \['f1_macro'\]"),
         ({"extra_metrics": ["accuracy"]}, "two metrics have the same name among accuracy"),
+        ({"extra_metrics": None}, "extra_metrics=None: give a list of scorers"),
         # estimator and space
         ({"estimator": SVC}, "give a scikit-learn estimator|has no defaults"),
         ({"estimator": "svm"}, "estimator is 'svm'; give a scikit-learn estimator"),
@@ -69,7 +70,12 @@ def define(**changes):
         ({"space": {**SPACE, "degre": Int(2, 3, when={"kernel": "rbf"})}}, "Invalid parameter 'degre'"),
         ({"estimator": make_pipeline(SVC())}, "Invalid parameter 'C' for estimator Pipeline"),
         ({"reference": {"c": 1.0}}, "Invalid parameter 'c'"),
+        ({"reference": [1]}, r"reference=\[1\]: give a dict name -> value"),
         # start
+        ({"start": {"C": 1.0}}, r"start=\{'C': 1.0\}: give a list of dicts name -> value"),
+        ({"start": ["C"]}, r"start=\['C'\]: give a list of dicts"),
+        ({"start": "C"}, "start='C': give a list of dicts"),
+        ({"start": None}, "start=None: give a list of dicts"),
         ({"start": [{"C": 1.0}]}, r"start\[0\] lacks a value for 'kernel'"),
         ({"start": [{"C": 1.0, "kernel": "rbf", "gamma": 0.1}, {"C": 99, "kernel": "linear"}]}, r"start\[1\]: C: 99"),
         ({"start": [{"C": 1.0, "kernel": "linear", "gamma": 0.1}]}, "sets 'gamma', .*only when kernel is rbf"),
@@ -170,6 +176,11 @@ def test_groups_and_fit_params_are_kept():
         (lambda: (X, Y, Y), r"returned 3 values: return X, \(X, y\).* hpo\.Data"),
         (lambda: (X, Y[:-1]), "y has 149 rows.* X has 150: give one per row"),
         (lambda: Data(X, Y, groups=Y[:9]), "groups has 9 rows.* X has 150"),
+        (lambda: Data(X, Y, fit_params=[1]), r"fit_params=\[1\]: give a dict name -> argument of fit"),
+        (
+            lambda: Data(X, Y, fit_params={"sample_weigth": Y}),
+            "fit_params names 'sample_weigth', and the fit of SVC takes X, y, sample_weight only",
+        ),
         (lambda: None, "returned a NoneType, which has no rows"),
         (lambda: 5, "returned a int, which has no rows"),
         (lambda: (5, Y), "without rows|has no rows"),

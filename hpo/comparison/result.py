@@ -41,6 +41,8 @@ class Plan:
         for name, number in {"repetitions": repetitions, "trials": trials}.items():
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more")
+        if isinstance(samplers, str) or not hasattr(samplers, "__iter__"):
+            raise InvalidOption(f"samplers={samplers!r}: give a list of samplers, as in ['random', 'tpe']")
         chosen = tuple(find_sampler(sampler) for sampler in samplers)
         labels = [sampler.label for sampler in chosen]
         if len(labels) < 2 or len(set(labels)) < len(labels):
