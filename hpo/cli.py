@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
-from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed
-from hpo.units import one_line, parse_duration
+from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
+from hpo.units import counted, one_line, parse_duration
 
 if TYPE_CHECKING:
     from hpo.database import StudyDatabase
@@ -197,11 +197,17 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from hpo import text
+    from hpo.definition import normalised_name
 
     with _existing(arguments) as database:
         runs = database.runs()
-        if arguments.study:
-            runs = runs[runs["study"] == arguments.study]
+        if arguments.study is not None:
+            wanted, known = normalised_name(arguments.study), runs["study"].dropna().unique()
+            names = [name for name in known if normalised_name(name) == wanted]
+            if not names:
+                there = f"there are {', '.join(known)}" if len(known) else "it has no runs yet"
+                raise UnknownRun(f"no run of a study {arguments.study!r} in {database.name}; {there}")
+            runs = runs[runs["study"].isin(names)]
         if arguments.output:
             text.write_frame(runs, arguments.output)
         elif arguments.json:
@@ -236,22 +242,24 @@ def _doctor(arguments: argparse.Namespace) -> int:
         for finding in findings:
             text.say(finding.what)
             text.say(f"    mend: {finding.mend}")
-        text.say(f"{len(findings)} findings in {database.name}" if findings else f"{database.name} is in order")
+        n_findings = counted(len(findings), "finding")
+        text.say(f"{n_findings} in {database.name}" if findings else f"{database.name} is in order")
     return FAILED if findings else DONE
 
 
 def _delete(arguments: argparse.Namespace) -> int:
     from hpo import text
+    from hpo.runs import Run
 
     with _existing(arguments) as database:
-        n_trials = len(database.optuna_trials(database.study_id(arguments.run)))
+        trials = counted(len(Run(arguments.run, database).trials), "trial")
         if not arguments.yes:
-            print(f"delete {arguments.run} with its {n_trials} trials from {database.name}? [y/N] ", end="", flush=True)
+            print(f"delete {arguments.run} with its {trials} from {database.name}? [y/N] ", end="", flush=True)
             if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
                 text.say("nothing was deleted")
                 return DONE
         database.delete(arguments.run)
-        text.say(f"deleted {arguments.run} with its {n_trials} trials")
+        text.say(f"deleted {arguments.run} with its {trials}")
     return DONE
 
 

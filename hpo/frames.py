@@ -53,6 +53,8 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
     for column in (*_IDENTITY, "budget", "metric", "metric_sign", "stopped"):
         if column not in table:
             table[column] = None
+    foreign = table["metric_sign"].isna()  # whose attributes may have the names of ours
+    table.loc[foreign, [*_IDENTITY, "budget", "metric", "stopped"]] = None
     for column in ("complete", "failed", "pruned"):
         table[column] = table[column].fillna(0).astype(int)
     for column in ("version", "split", "seed", "budget"):
@@ -77,7 +79,11 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
 
 
 def trials(connection: sa.Connection, *, run: str | None = None, study: str | None = None) -> pd.DataFrame:
-    """One row per trial; columns as in :meth:`hpo.database.StudyDatabase.trials`."""
+    """One row per trial; columns as in :meth:`hpo.database.StudyDatabase.trials`.
+
+    In params_<name> the choice None is the text ``None``; NaN, an empty cell in files, is a hyperparameter that did
+    not exist in the trial.
+    """
     which = sa.select(t.studies.c.study_id, t.studies.c.study_name)
     if run is not None:
         which = which.where(t.studies.c.study_name == run)
@@ -233,9 +239,10 @@ def _params(connection: sa.Connection, ids: Any) -> pd.DataFrame:
         connection, sa.select(p.trial_id, p.param_name, p.param_value, p.distribution_json).where(p.trial_id.in_(ids))
     )
     distributions = {text: json_to_distribution(text) for text in rows["distribution_json"].unique()}
-    rows["value"] = [
+    values = [
         distributions[text].to_external_repr(value)
         for text, value in zip(rows["distribution_json"], rows["param_value"], strict=True)
     ]
+    rows["value"] = ["None" if value is None else value for value in values]
     table = rows.pivot(index="trial_id", columns="param_name", values="value").rename_axis(columns=None)
     return table.infer_objects().add_prefix("params_")

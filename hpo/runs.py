@@ -74,7 +74,7 @@ class Run:
         outcome: how the call that made it ended; None for a run that was only opened.
 
     Raises:
-        UnknownRun: the database has no such run.
+        UnknownRun: the database has no such run, or something else recorded it.
     """
 
     def __init__(
@@ -84,11 +84,13 @@ class Run:
         definition: StudyDefinition | None = None,
         outcome: Outcome | None = None,
     ) -> None:
-        self.name = name if isinstance(name, RunName) else RunName.parse(name)
         self.database = database
         self.definition = definition
         self.outcome = outcome
-        self._study_id = database.study_id(str(self.name))
+        self._study_id = database.study_id(str(name))
+        if "metric_sign" not in self.attributes:
+            raise UnknownRun(f"{name} was not recorded by hpo: hpo dashboard shows it, and with --writable deletes it")
+        self.name = name if isinstance(name, RunName) else RunName.parse(name)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class Run:
         Raises:
             UnknownRun: the run has no trial of that number.
         """
-        trial = self.database.trial(str(self.name), number)
+        trial = self.database.trial(str(self.name), number) if 0 <= number < 2**31 else None
         if trial is None:
             n_trials = len(self.database.optuna_trials(self._study_id))
             raise UnknownRun(f"{self.name} has no trial {number}: it has {n_trials}, numbered from 0")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.errors import HpoError, InvalidOption
-from hpo.units import Metric, format_duration
+from hpo.units import Metric, counted, format_duration
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
     from hpo.comparison.result import Comparison
@@ -45,7 +45,7 @@ def write_frame(frame: pd.DataFrame, path: str) -> None:
     """Write a frame as CSV, Parquet or JSON, by the file's ending."""
     writers: dict[str, Callable[[], Any]] = {
         ".csv": lambda: frame.to_csv(path, index=False),
-        ".parquet": lambda: frame.to_parquet(path, index=False),
+        ".parquet": lambda: _of_one_type(frame).to_parquet(path, index=False),
         ".json": lambda: Path(path).write_text(to_json(frame), encoding="utf-8"),
     }
     suffix = Path(path).suffix.lower()
@@ -55,14 +55,20 @@ def write_frame(frame: pd.DataFrame, path: str) -> None:
         writers[suffix]()
     except OSError as error:
         raise InvalidOption(f"--output {path!r} cannot be written: {error.strerror or error}") from error
-    say(f"wrote {len(frame)} rows to {path}")
+    say(f"wrote {counted(len(frame), 'row')} to {path}")
+
+
+def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with text in columns whose values have several types, as choices may: Parquet has no such columns."""
+    mixed = [name for name in frame if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1]
+    return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
 
 
 def to_json(value: Any) -> str:
     """A frame as records, or plain values; what is missing or not finite becomes null."""
     if isinstance(value, pd.DataFrame):
-        value = json.loads(value.to_json(orient="records", date_format="iso", double_precision=15))
-    return json.dumps(_finite(value), indent=2, default=str)
+        value = value.astype(object).where(value.notna(), None).to_dict("records")
+    return json.dumps(_finite(value), indent=2, default=lambda other: getattr(other, "isoformat", other.__str__)())
 
 
 def _finite(value: Any) -> Any:
@@ -82,7 +88,7 @@ def show_outcome(run: "Run") -> None:
     assert outcome is not None  # the run was just made
     trials = run.trials
     n_failed = int((trials["state"] == "FAIL").sum())
-    what = [f"{len(trials)} trials"]
+    what = [counted(len(trials), "trial")]
     what += [f"{n_failed} failed"] if n_failed else []
     what += [f"{outcome.n_new} new"] if outcome.n_new != len(trials) else []
     what += [f"{outcome.n_reused} reused without training"] if outcome.n_reused else []
@@ -113,6 +119,9 @@ def show_run(run: "Run", trial: "Trial | None") -> None:
         show_trial(run.metric, trial)
         return
     trials, metric = run.trials, run.metric
+    for name in ("train_score", "fit_seconds", "score_seconds", "sampler_seconds"):
+        if name not in trials:  # no trial has it
+            trials[name] = math.nan
     states = ", ".join(f"{count} {state}" for state, count in trials["state"].value_counts().items())
     seconds = trials[["fit_seconds", "score_seconds", "sampler_seconds"]].sum()
     say(f"{run.name}: {states or 'no trials'} of {run.attributes['budget']}")
@@ -120,7 +129,10 @@ def show_run(run: "Run", trial: "Trial | None") -> None:
         f"seconds: fit {seconds['fit_seconds']:.3g}, score {seconds['score_seconds']:.3g}, "
         f"sampler {seconds['sampler_seconds']:.3g}"
     )
-    show_best(run)
+    if run.has_success:
+        show_best(run)
+    if trials.empty:
+        return
     names = [column for column in trials if column.startswith("params_")]
     rows = [
         [
@@ -139,7 +151,13 @@ def show_trial(metric: Metric, trial: "Trial") -> None:
     if trial.fold_scores:
         say(f"folds: {', '.join(map(metric.text, trial.fold_scores))}")
     rows = [["hyperparameter", name, _value(value)] for name, value in trial.params.items()]
-    rows += [["recorded", name, _value(v)] for name, v in sorted(trial.attributes.items()) if name != "traceback"]
+    for name, value in sorted(trial.attributes.items()):
+        if name == "train_score":
+            rows.append(["recorded", name, metric.text(value)])
+        elif name.startswith("neg_"):
+            rows.append(["recorded", Metric(name, -1).label, Metric(name, -1).text(value)])
+        elif name != "traceback":
+            rows.append(["recorded", name, _value(value)])
     table(["", "name", "value"], rows, n_left=2)
     if "traceback" in trial.attributes:
         say(trial.attributes["traceback"])
@@ -215,4 +233,4 @@ def show_studies() -> None:
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
-    return "" if value is None else str(value)
+    return str(value)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 
@@ -75,6 +76,7 @@ def test_run_list_show_delete(folder, capsys, monkeypatch):
     assert "reference" in shown
     one = ok(capsys, "show", RUN, "--trial", "3")
     assert "peak_memory_mb" in one
+    assert "-0." not in one
     monkeypatch.setattr("sys.stdin", __import__("io").StringIO("n\n"))
     assert "nothing was deleted" in ok(capsys, "delete", RUN)
     assert "deleted" in ok(capsys, "delete", RUN, "--yes")
@@ -100,6 +102,30 @@ def test_json_and_files(folder, capsys):
         assert len(read(name)) == 2
 
 
+def test_a_choice_none_is_no_empty_cell_and_json_keeps_every_digit(folder, capsys):
+    choices = """{
+        "max_features": [None, "sqrt", 0.5], "splitter": ["best", "random"], "ccp_alpha": hpo.Float(0, 0.1),
+        "max_depth": hpo.Categorical([None, 5], when={"splitter": "random"}),
+    }"""
+    before, _, after = SCRIPT.partition("space=")
+    (folder / "quick.py").write_text(before + "space=" + choices + after[after.index("},") + 1 :])
+    ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "16")
+    for name in ("t.csv", "t.parquet", "t.json"):
+        ok(capsys, "show", RUN, "--output", name)
+    cells = pd.read_csv("t.csv", keep_default_na=False, dtype=str)
+    assert {*cells["params_max_features"]} == {"None", "sqrt", "0.5"}
+    assert {*cells.loc[cells["params_splitter"] == "best", "params_max_depth"]} == {""}
+    assert {*cells.loc[cells["params_splitter"] == "random", "params_max_depth"]} == {"None", "5"}
+    assert {*pd.read_parquet("t.parquet")["params_max_features"]} == {"None", "sqrt", "0.5"}
+    rows = json.loads(Path("t.json").read_text())
+    with hpo.StudyDatabase("hpo.db") as database:
+        frame = database.trials(RUN)
+    for column in ("value", "params_ccp_alpha", "started"):
+        read = [pd.Timestamp(row[column]) if column == "started" else row[column] for row in rows]
+        assert read == frame[column].tolist()
+    assert "None" in ok(capsys, "show", RUN)
+
+
 def test_compare(folder, capsys):
     arguments = ("compare", "quick.py", "--repetitions", "2", "--trials", "5", "--samplers", "random,tpe,grid")
     out = ok(capsys, *arguments, "--output", "r.html")
@@ -119,6 +145,45 @@ def test_a_comparison_says_first_how_much_there_is_to_do_and_runs_only_what_is_m
     assert "3 repetitions x 4 trials x 2 folds: 16 fits to go, about " in capsys.readouterr().err
     command([*arguments, "--repetitions", "3"])
     assert ": 0 fits to go\n" in capsys.readouterr().err
+
+
+def test_one_trial_and_one_repetition_are_said_and_drawn(folder, capsys):
+    arguments = ["compare", "quick.py", "--samplers", "random,qmc", "--repetitions", "1"]
+    ok(capsys, *arguments, "--trials", "1", "--output", "r.html")
+    assert "1 repetition of 1 trial." in (folder / "r.html").read_text()
+    axis = next(line for line in ok(capsys, *arguments, "--trials", "3").splitlines() if line.split()[:2] == ["|", "1"])
+    assert axis.split() == ["|", "1", "2", "3"]
+    assert "quick/qmc/split0-seed0: 3 trials" in ok(capsys, "run", "quick.py", "--sampler", "qmc", "--trials", "3")
+    assert f"{RUN}: 3 trials" in ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "1")
+    assert "with its 1 trial\n" in ok(capsys, "delete", "quick/reference/split0-seed0", "--yes")
+
+
+def test_a_run_without_trials_can_be_shown(folder, capsys):
+    assert command(["run", "quick.py", "--sampler", "random", "--timeout", "0.000001s"]) == 75
+    assert f"{RUN}: no trials of 50" in ok(capsys, "show", RUN)
+    assert json.loads(ok(capsys, "show", RUN, "--json"))["best"] is None
+    assert "has no trial 99999999999999999999: it has 0" in refused(capsys, "show", RUN, "--trial", "9" * 20)
+
+
+def test_list_shows_the_runs_of_a_study_however_its_name_is_written(folder, capsys):
+    (folder / "quick.py").write_text(SCRIPT.replace('name="quick"', 'name="quick-tree"'))
+    ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "2")
+    assert ok(capsys, "list", "--study", "Quick_Tree") == ok(capsys, "list")
+    assert "no run of a study 'nosuch' in " in (message := refused(capsys, "list", "--study", "nosuch"))
+    assert message.endswith("; there are quick-tree\n")
+
+
+@pytest.mark.parametrize("name", ["theirs", "a/b/split0-seed0"])
+def test_what_others_recorded_is_listed_and_neither_shown_nor_deleted(folder, capsys, name):
+    with hpo.StudyDatabase("hpo.db") as database:
+        study = optuna.create_study(study_name=name, storage=database.storage)
+        for key in ("study", "version", "seed", "budget", "metric"):  # named like ours
+            study.set_user_attr(key, "some")
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert "foreign" in ok(capsys, "list")
+    assert "it has no runs yet" in refused(capsys, "list", "--study", "some")
+    for argv in (("show", name), ("show", name, "--json"), ("delete", name, "--yes")):
+        assert f"{name} was not recorded by hpo: hpo dashboard shows it" in refused(capsys, *argv)
 
 
 def test_studies_and_samplers(folder, capsys):
@@ -171,7 +236,7 @@ def test_json_is_all_that_stdout_has(folder, capsys):
 
 def test_a_target_is_given_as_it_is_shown(folder, capsys):
     out = ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "30", "--target", "5")
-    assert "1 trials, target reached" in out
+    assert "1 trial, target reached" in out
     assert "is an error, shown positive" in refused(capsys, "run", "quick.py", "--target", "-0.1")
 
 

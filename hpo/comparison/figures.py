@@ -1,6 +1,7 @@
 """Figures of a comparison, from tidy frames: Plotly for pages, characters for terminals."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -69,10 +70,10 @@ def incumbents_text(curves: pd.DataFrame, reference: float, metric: Metric, *, w
     figure.width, figure.height = max(width - 20, 30), 14
     figure.with_colors, figure.color_mode = color, "names"
     figure.x_label, figure.y_label = "trial", metric.label
-    figure.set_x_limits(1, n_trials)
+    figure.set_x_limits(1, max(n_trials, 2))
     low, high = sorted(_settled_range(medians, metric.shown(reference)))
     figure.set_y_limits(low, high)
-    figure.x_ticks_fkt = lambda value, _: f"{value:.0f}"
+    figure.x_ticks_fkt = _once(lambda value: f"{value:.0f}")
     figure.y_ticks_fkt = lambda value, _: f"{value:>9.4g}"
     if math.isfinite(reference):
         figure.plot([1, n_trials], [metric.shown(reference)] * 2, lc="white" if color else None, label="reference")
@@ -87,6 +88,19 @@ def incumbents_text(curves: pd.DataFrame, reference: float, metric: Metric, *, w
     lines = str(figure.show(legend=False)).splitlines()
     legend = [f"{marker} {sampler}" for marker, sampler in zip(markers, medians, strict=True)]
     return "\n".join([*lines, "   ".join([*legend, "─ reference"]) + f"   ({metric.direction})"])
+
+
+def _once(label: Callable[[float], str]) -> Callable[[float, float], str]:
+    """Labels of ticks, each shown where it first comes: few trials have more ticks than numbers."""
+    seen: set[str] = set()
+
+    def tick(value: float, _: float) -> str:
+        text = label(value)
+        is_new = text not in seen
+        seen.add(text)
+        return text if is_new else ""
+
+    return tick
 
 
 def _settled_range(medians: pd.DataFrame, reference: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from hpo.comparison.figures import Figure, incumbents, incumbents_text
 from hpo.definition import StudyDefinition
 from hpo.errors import InvalidOption
 from hpo.samplers import Factory, Sampler, find_sampler
-from hpo.units import Metric, format_duration
+from hpo.units import Metric, counted, format_duration
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,9 @@ class Comparison:
         text = report.page(
             title=f"Samplers on {self.study}",
             lead=(
-                f"{self.metric.label}, {self.metric.direction}; {self.plan.repetitions} repetitions "
-                f"of {self.plan.trials} trials. Lines are medians of the best value so far; faint, each repetition."
+                f"{self.metric.label}, {self.metric.direction}; {counted(self.plan.repetitions, 'repetition')} "
+                f"of {counted(self.plan.trials, 'trial')}. Lines are medians of the best value so far; "
+                "faint, each repetition."
             ),
             header=header,
             rows=rows,
