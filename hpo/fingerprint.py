@@ -8,12 +8,14 @@ import functools
 import hashlib
 import io
 import linecache
+import logging
+import re
 import struct
 import sys
 import sysconfig
 import types
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -231,6 +233,12 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[_Hasher, Any, str], None]],
     (lambda v: isinstance(v, functools.partial), _Hasher.add_partial),
     (lambda v: isinstance(v, types.ModuleType), _Hasher.add_module),
     (lambda v: isinstance(v, (np.random.Generator, np.random.RandomState)), _Hasher.add_generator),
+    (lambda v: isinstance(v, logging.Logger), lambda h, v, path: h.add(("logger", v.name), path)),
+    (lambda v: isinstance(v, re.Pattern), lambda h, v, path: h.add(("pattern", v.pattern, v.flags), path)),
+    (lambda v: isinstance(v, PurePath), lambda h, v, path: h.add(("path", str(v)), path)),
+    # A cache decides no score, wherever it lies.
+    (lambda v: type(v).__module__ == "joblib.memory" and hasattr(v, "__wrapped__"), _Hasher.add_wrapped),
+    (lambda v: type(v).__module__ == "joblib.memory" and type(v).__name__ == "Memory", lambda h, v, _: h.put("cache")),
 )
 
 

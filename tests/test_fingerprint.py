@@ -6,13 +6,16 @@ import importlib
 import itertools
 import json
 import linecache
+import logging
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import threading
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +26,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import fbeta_score, make_scorer
 from sklearn.model_selection import KFold, RepeatedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -297,12 +300,43 @@ def test_estimators_are_their_class_and_parameters():
         (len, max),
         ("a".join, "b".join),
         (hpo.Holdout(0.2), hpo.Holdout(0.3)),
+        (logging.getLogger("a"), logging.getLogger("b")),
+        (re.compile("a"), re.compile("b")),
+        (re.compile("a"), re.compile("a", re.IGNORECASE)),
+        (Path("a"), Path("b")),
+        (Path("a"), "a"),
     ],
     ids=lambda v: type(v).__name__,
 )
 def test_objects_are_their_content(one, other):
     assert fingerprint(one) == fingerprint(one)
     assert fingerprint(one) != fingerprint(other)
+
+
+def test_a_cache_decides_no_score(tmp_path):
+    def add(number):
+        return number + 1
+
+    def subtract(number):
+        return number - 1
+
+    def cached(memory, function=add):
+        return Pipeline([("model", SVC())], memory=memory), memory.cache(function)
+
+    one, other = joblib.Memory(tmp_path / "a", verbose=0), joblib.Memory(None, verbose=0)
+    assert fingerprint(cached(one)[0]) == fingerprint(cached(other)[0]) != fingerprint(Pipeline([("model", SVC())]))
+    assert fingerprint(cached(one)[1]) == fingerprint(cached(one)[1]) != fingerprint(cached(one, subtract)[1])
+
+
+def test_a_modules_logger_and_patterns_may_be_used(module):
+    text = """
+        import logging, pathlib, re
+        LOG, WORD, HERE = logging.getLogger(__name__), re.compile("x+"), pathlib.Path("data")
+        def build(params):
+            LOG.info("building %s", WORD.sub("", str(HERE)))
+    """
+    assert fingerprint(module(text).build) == fingerprint(module(text).build)
+    assert fingerprint(module(text).build) != fingerprint(module(text.replace("x+", "y+")).build)
 
 
 # --- the user's functions ---
