@@ -33,7 +33,8 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
         return added
 
     studies = add("studies", "list the studies that can be run by name")
-    studies.add_argument("--copy", metavar="NAME", help="copy a study into studies/ here, to start from")
+    studies.add_argument("--copy", metavar="NAME", help="copy a study, to start from")
+    studies.add_argument("--to", metavar="FILE.py", help="where the copy goes; default: studies/ here")
 
     run = add("run", "run a study with one sampler, or resume it, up to its budget")
     run.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")

@@ -83,17 +83,20 @@ def load_script(path: Path) -> StudyDefinition:
     return _only_definition(module, path)
 
 
-def copy_study(name: str) -> Path:
-    """Copy a study that can be run by name into ``studies/`` here; an existing file is never replaced."""
+def copy_study(name: str, to: "str | Path | None" = None) -> Path:
+    """Copy a study that can be run by name to a script, by default in ``studies/`` here; no file is replaced."""
     files = study_files()
     source = files.get(normalised_name(name))
     if source is None:
         raise UnknownStudy(f"no study {name!r} to copy; known: {', '.join(files)}")
-    target = Path.cwd() / "studies" / source.name
+    target = Path.cwd() / (to or Path("studies", source.name))
+    if target.suffix != ".py":
+        raise InvalidOption(f"{target} cannot be run: give a name that ends in .py")
     if target.exists():
-        raise InvalidOption(f"{target} exists already: move it away, or edit it")
+        raise InvalidOption(f"{target} exists already: move it away, edit it, or name another with --to")
     try:
-        target.parent.mkdir(exist_ok=True)
+        if to is None:
+            target.parent.mkdir(exist_ok=True)
         target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
         raise InvalidOption(f"{target} cannot be written: {error.strerror}") from error

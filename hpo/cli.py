@@ -88,8 +88,10 @@ def _studies(arguments: argparse.Namespace) -> int:
     from hpo import text
     from hpo.catalogue import copy_study
 
-    if arguments.copy:
-        text.say(f"copied to {copy_study(arguments.copy)}")
+    if arguments.to is not None and arguments.copy is None:
+        raise InvalidOption(f"--to {arguments.to!r} says where a copy goes: name the study with --copy")
+    if arguments.copy is not None:
+        text.say(f"copied to {copy_study(arguments.copy, arguments.to)}")
     else:
         text.show_studies()
     return DONE

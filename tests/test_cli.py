@@ -192,6 +192,15 @@ def test_studies_and_samplers(folder, capsys):
     assert hpo.find_study("breast_cancer_svm").name == "breast-cancer-svm"
     assert str(folder) in ok(capsys, "studies")  # the copy hides the one that ships
     assert "exists already" in refused(capsys, "studies", "--copy", "breast-cancer-svm")
+    assert "mine.py" in ok(capsys, "studies", "--copy", "breast-cancer-svm", "--to", "mine.py")
+    assert (folder / "mine.py").read_text() == (folder / "studies" / "breast_cancer_svm.py").read_text()
+    for target, message in {
+        "mine.py": "exists already",
+        "mine": "ends in .py",
+        "no/mine.py": "cannot be written",
+    }.items():
+        assert message in refused(capsys, "studies", "--copy", "breast-cancer-svm", "--to", target)
+    assert "name the study with --copy" in refused(capsys, "studies", "--to", "other.py")
     samplers = ok(capsys, "samplers")
     for name in ("grid", "random", "tpe", "qmc", "cmaes", "gp"):
         assert f"\n{name}: " in f"\n{samplers}"
