@@ -265,6 +265,13 @@ def test_a_target_is_given_as_it_is_shown(folder, capsys):
         (("compare", "quick.py", "--samplers", "tpe,grid"), "baseline='random' is not among"),
         (("compare", "quick.py", "--repetitions", "0"), "repetitions=0"),
         (("compare", "quick.py", "--output", "r.pdf"), "ends in .html"),
+        (("compare", "quick.py", "--output", "no/r.html"), "its folder does not exist or cannot be written"),
+        (("run", "quick.py", "--target", "nan"), "target=nan: give a number"),
+        (
+            ("run", "quick.py", "--seed", "2147483648"),
+            "seed=2147483648: give a whole number, 0 or more and below 2**31",
+        ),
+        (("run", "quick.py", "--split", "2147483648"), "split=2147483648: give a whole number, 0 or more and below"),
         (("compare", "quick.py", "--no-run"), "there is no study database"),
         (("list",), "there is no study database at"),
         (("list", "--database", "quick.py"), "is no SQLite database"),
@@ -308,6 +315,21 @@ def test_unknown_runs_and_trials(folder, capsys):
 def test_a_script_that_cannot_be_run(folder, capsys, script, message):
     (folder / "bad.py").write_text(script)
     assert message in refused(capsys, "run", "bad.py")
+    assert not (folder / "hpo.db").exists()
+
+
+def test_a_script_may_import_its_neighbours_when_its_functions_are_called(folder, capsys):
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "the_neighbour.py").write_text("from sklearn.datasets import load_iris as load\n")
+    late = "def load():\n    import the_neighbour\n    return the_neighbour.load()\nstudy = "
+    script = SCRIPT.replace("data=load_iris", "data=load").replace("study = ", late, 1)
+    (folder / "elsewhere" / "late.py").write_text(script)
+    ok(capsys, "run", "elsewhere/late.py", "--sampler", "random", "--trials", "1")
+
+
+def test_data_that_cannot_be_split_leave_no_database_behind(folder, capsys):
+    (folder / "few.py").write_text(SCRIPT.replace("folds=2", "folds=100"))
+    assert "cannot be split" in refused(capsys, "run", "few.py")
     assert not (folder / "hpo.db").exists()
 
 
