@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -164,6 +165,7 @@ def _compare(arguments: argparse.Namespace) -> int:
                 sampler.check(study.space)
     comparisons, is_cut = [], False
     for study in studies:
+        begun = time.monotonic()
         try:
             with _stdout_for_json(arguments):
                 comparison = compare(
@@ -179,7 +181,8 @@ def _compare(arguments: argparse.Namespace) -> int:
                     progress=arguments.progress,
                 )
         except NotComparable as error:
-            if arguments.no_run or arguments.timeout is None:
+            timeout = _seconds(arguments)
+            if arguments.no_run or timeout is None or time.monotonic() - begun < timeout:
                 raise
             _complain(f"hpo: {study.name}: {one_line(error)}; stopped by --timeout; the same command goes on")
             is_cut = True
