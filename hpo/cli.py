@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed
-from hpo.units import parse_duration
+from hpo.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from hpo.database import StudyDatabase
@@ -125,9 +125,10 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         split=arguments.split,
         trials=arguments.trials,
         database=arguments.database,
-        timeout=_seconds(arguments),
+        **_resources(arguments),
         target=target,
         patience=arguments.patience,
+        lag=arguments.lag,
         retry_failed=arguments.retry_failed,
         reuse=not arguments.no_reuse,
         new_version=arguments.new_version,
@@ -163,7 +164,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             trials=numbers["trials"] if arguments.trials is None else arguments.trials,
             baseline=arguments.baseline,
             database=_existing(arguments) if arguments.no_run else arguments.database,
-            timeout=_seconds(arguments),
+            **_resources(arguments),
             runs_missing=not arguments.no_run,
             new_version=arguments.new_version,
             progress=arguments.progress,
@@ -261,8 +262,15 @@ def _existing(arguments: argparse.Namespace) -> "StudyDatabase":
     return StudyDatabase(arguments.database, must_exist=True)
 
 
-def _seconds(arguments: argparse.Namespace) -> float | None:
-    return None if arguments.timeout is None else parse_duration(arguments.timeout)
+def _resources(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Workers and limits, where they were given."""
+    given = {
+        "workers": arguments.workers,
+        "timeout": arguments.timeout and parse_duration(arguments.timeout),
+        "trial_timeout": arguments.trial_timeout and parse_duration(arguments.trial_timeout),
+        "trial_memory": arguments.trial_memory and parse_size(arguments.trial_memory),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _split_samplers(text: str) -> list[str]:
