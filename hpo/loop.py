@@ -183,10 +183,9 @@ class RunLoop:
         if result.died is not None:
             trial.deaths += 1
             if trial.deaths >= MOST_DEATHS:
-                fold = next(fold for fold in result.unit.folds if fold not in new)
-                new[fold] = FoldResult(
-                    error=f"WorkerDied: {trial.deaths} workers died of it, the last by {result.died}"
-                )
+                error = f"WorkerDied: {trial.deaths} workers died of it, the last by {result.died}"
+                known = trial.results.keys() | new.keys()
+                new[min(set(range(self._n_folds)) - known)] = FoldResult(error=error)
         trial.results |= new
         self.seconds += sum(fold.seconds for fold in result.folds)
         self._n_results += len(result.folds)
