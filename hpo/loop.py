@@ -207,14 +207,13 @@ class RunLoop:
     # --- inside ---
 
     def _may_propose(self) -> bool:
-        if self._ended is None:
-            reason = self._told.reason_to_stop()
-            if reason is not None and (self._budget is None or self._told.n < self._budget):
+        reason = self._told.reason_to_stop()
+        if reason is not None and (self._budget is None or self._told.n < self._budget):
+            if not self._is_adaptive:
                 self._ended = reason
-                if not self._is_adaptive:
-                    self._under_way.clear()  # begun ahead of their time: the run ends before them
-        if self._ended is None:
-            self._ended = self._stop()
+                self._under_way.clear()  # begun ahead of their time: the run ends before them
+            self._ended = self._ended or reason
+        self._ended = self._ended or self._stop()
         return self._ended is None and not self._is_whole
 
     @property
