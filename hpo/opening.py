@@ -5,12 +5,15 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import BaseModel
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -18,6 +21,9 @@ from hpo.errors import UnusableDatabase
 
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
 _OPTUNA_TABLES = {"studies", "trials", "version_info"}
+_MYSQL = ("mysql", "mariadb")
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+_HOW = "write sqlite:///FILE, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME"
 
 
 def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
@@ -30,20 +36,20 @@ def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
     try:
         url = sa.make_url(text)
     except (ArgumentError, ValueError) as error:
-        raise UnusableDatabase(
-            "the database's URL cannot be parsed: write sqlite:///FILE or postgresql://USER@HOST/NAME"
-        ) from error
+        raise UnusableDatabase(f"the database's URL cannot be parsed: {_HOW}") from error
     if url.get_backend_name() not in _SCHEMES:
-        raise UnusableDatabase(
-            f"{url.get_backend_name()!r} is no database that can be used: write sqlite:///FILE or postgresql://USER@HOST/NAME"
-        )
+        raise UnusableDatabase(f"{url.get_backend_name()!r} is no database that can be used: {_HOW}")
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         return url.set(database=str(Path(url.database).expanduser().resolve()))
+    if url.drivername in _MYSQL and find_spec("MySQLdb") is None:
+        return url.set(drivername=f"{url.drivername}+pymysql")
     return url
 
 
 def engine_options(url: sa.URL) -> dict[str, Any]:
     """How SQLAlchemy opens a database of this kind."""
+    if url.get_backend_name() in _MYSQL:  # its default locks gaps that other runs insert into
+        return {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     if url.get_backend_name() != "sqlite":
         return {"pool_pre_ping": True}
     if url.database in (None, "", ":memory:"):
@@ -57,6 +63,26 @@ def set_pragmas(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: safe against kill, not waiting for the disk
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def create_mysql_tables(connection: sa.Connection | None) -> None:
+    """Optuna's tables, where the database is MySQL or MariaDB and lacks them, with columns that lose nothing."""
+    if connection is not None and connection.dialect.name in _MYSQL:
+        _mysql_tables().create_all(connection)
+
+
+def _mysql_tables() -> sa.MetaData:
+    """Optuna's tables with times to the microsecond, texts beyond 64 KB, and names that differ by case."""
+    metadata = sa.MetaData()
+    for table in BaseModel.metadata.sorted_tables:
+        for column in table.to_metadata(metadata).columns:
+            if isinstance(column.type, sa.DateTime):
+                column.type = mysql.DATETIME(fsp=6)
+            elif isinstance(column.type, sa.Text):
+                column.type = mysql.LONGTEXT(collation="utf8mb4_bin")
+            elif isinstance(column.type, sa.String) and not isinstance(column.type, sa.Enum):
+                column.type = sa.String(column.type.length, collation="utf8mb4_bin")
+    return metadata
 
 
 def prepare_file(path: Path, *, must_exist: bool) -> bool:
@@ -120,8 +146,9 @@ def clear_errors(name: str) -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except ImportError as error:
-        extra = "pip install 'hpo-studies[postgres]'" if name.startswith("postgresql") else "install the one it names"
-        raise UnusableDatabase(f"{name} needs a driver that is not installed: {extra}") from error
+        extra = _EXTRAS.get(sa.make_url(name).get_backend_name())
+        mend = f"pip install 'hpo-studies[{extra}]'" if extra else "install the one it names"
+        raise UnusableDatabase(f"{name} needs a driver that is not installed: {mend}") from error
     except NoSuchModuleError as error:
         raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
     except (DatabaseError, StorageInternalError) as error:
