@@ -83,12 +83,18 @@ def creating(url: sa.URL, options: dict[str, Any]) -> Iterator[sa.Connection | N
 @contextlib.contextmanager
 def _file_lock(path: Path, study_id: int) -> Iterator[None]:
     folder = path.with_name(f"{path.name}-locks")
-    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / f"{study_id}.lock", timeout=0, thread_local=False)
     try:
-        with FileLock(folder / f"{study_id}.lock", timeout=0, thread_local=False):
-            yield
+        folder.mkdir(exist_ok=True)
+        lock.acquire()
     except Timeout as error:
         raise Taken from error
+    except OSError as error:
+        raise UnusableDatabase(f"{path} cannot be written: {folder}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -18,11 +18,13 @@ from pathlib import Path
 import pytest
 from conftest import opened_by_optuna, same_trials, tree_study
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages._rdb import models
 from optuna.trial import create_trial
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import locks
+from hpo.doctor import examine
 from hpo.records import TrialRecord
 from hpo.run_name import RunName
 
@@ -291,6 +293,26 @@ def test_nothing_is_cut_or_confused(shared):
     later = TrialRecord(trial, NOW, NOW + timedelta(seconds=1), {})
     with pytest.raises(hpo.RunInUse):
         shared.record("a/tpe/split0-seed0", ids["a/tpe/split0-seed0"], later)
+
+
+def test_tables_that_optuna_made_are_mended_by_what_the_doctor_says(server):
+    url = server.new_database()
+    with hpo.StudyDatabase(url) as database:
+        assert list(examine(database)) == []
+        models.BaseModel.metadata.drop_all(database.engine)
+        models.BaseModel.metadata.create_all(database.engine)
+    with hpo.StudyDatabase(url) as database:
+        found = list(examine(database))
+        if isinstance(server, PostgreSQL):
+            assert found == []
+            return
+        (finding,) = found
+        assert finding.what.startswith("Optuna made the tables")
+        with database.engine.begin() as connection:
+            for statement in finding.mend.split(";")[:-1]:
+                connection.exec_driver_sql(statement)
+        assert list(examine(database)) == []
+        test_nothing_is_cut_or_confused(database)
 
 
 def test_a_server_that_restarts_while_nobody_writes_is_not_noticed(shared, server):
