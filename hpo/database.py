@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from hpo import frames, locks, records
 from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
-from hpo.opening import as_url, clear_errors, engine_options, prepare_file, set_pragmas
+from hpo.opening import as_url, clear_errors, create_mysql_tables, engine_options, prepare_file, set_pragmas
 from hpo.run_name import RunName
 
 _PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
@@ -45,12 +45,14 @@ class StudyDatabase:
             self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
                 self.was_created = prepare_file(self.path, must_exist=must_exist)
-            # The schema is checked below: an exception in there would leave its connections open.
-            self.storage = RDBStorage(
-                self.url.replace("{", "{{").replace("}", "}}"),
-                engine_kwargs=engine_options(self._url),
-                skip_compatibility_check=True,
-            )
+            with locks.creating(self._url, engine_options(self._url)) as connection:
+                create_mysql_tables(connection)
+                # The schema is checked below: an exception in there would leave its connections open.
+                self.storage = RDBStorage(
+                    self.url.replace("{", "{{").replace("}", "}}"),
+                    engine_kwargs=engine_options(self._url),
+                    skip_compatibility_check=True,
+                )
             self.engine: sa.Engine = self.storage.engine
             self._closer = weakref.finalize(self, self.engine.dispose)  # whoever forgets to close it
             self._check_schema()

@@ -10,7 +10,8 @@ from hpo import locks
 from hpo.catalogue import find_study, study_files
 from hpo.database import StudyDatabase
 from hpo.definition import data_hash, normalised_name
-from hpo.errors import HpoError
+from hpo.errors import HpoError, UnusableDatabase
+from hpo.opening import mysql_repairs
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ def examine(database: StudyDatabase) -> Iterator[Finding]:
     yield from damage
     if damage:  # nothing that is read from it could be believed
         return
+    repairs = mysql_repairs(database.engine)
+    if repairs:
+        yield Finding(
+            "Optuna made the tables: they lose fractions of a second, texts beyond 64 KB and names that differ by case",
+            " ".join(repairs),
+        )
     runs = database.runs()
     ours = runs[runs["study"].notna()]
     for row in ours.to_dict("records"):
@@ -78,8 +85,8 @@ def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[
     try:
         with locks.locked(database.engine, database.path, study_id):
             pass
-    except locks.Taken:
-        return  # under way
+    except (locks.Taken, UnusableDatabase):
+        return  # under way, or a file that cannot be written, of which nobody knows
     told = sum(int(str(row[state])) for state in ("complete", "failed", "pruned"))
     how = f"was interrupted ({locks.describe(stored)} is gone)" if stored else "is unfinished"
     command = f"hpo run {shlex.quote(str(row['study']))} --sampler {shlex.quote(str(row['sampler']))}"
