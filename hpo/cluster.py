@@ -34,6 +34,8 @@ _SETTINGS = {
     "distributed.scheduler.worker-saturation": "inf",  # we decide ourselves how much is on its way
     "distributed.scheduler.allowed-failures": 0,  # and count attempts ourselves
     "distributed.comm.timeouts.connect": "10s",
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 _SECONDS_TO_JOIN = 20
 
@@ -104,7 +106,9 @@ class Workers:
                 n_workers=1,
                 threads_per_worker=n_workers,
                 processes=False,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # without an address it would listen to the network
+                worker_dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
             )
@@ -137,7 +141,7 @@ class Workers:
         for worker in self._client.scheduler_info(n_workers=-1)["workers"].values():
             slots[worker["host"]] += worker["nthreads"]
         path = str(self._publication.path)
-        if not all(self._client.run(os.path.exists, path).values()):
+        if not all(self._client.run(_sees, path).values()):
             self._client.upload_file(path, load=False)  # workers that join later are sent it too
         return dict(slots)
 
@@ -303,6 +307,11 @@ def evaluate_unit(task: Task) -> Answer:
     key = worker.get_current_task()
     with _evaluators(task.coordinator).one(share_of_cores(slots, task.threads)) as evaluator:
         return evaluator.evaluate(request, lambda: _is_wanted(worker, key))
+
+
+def _sees(path: str) -> bool:
+    """Whether this machine shares the coordinator's disk."""
+    return os.path.exists(path)
 
 
 def _is_wanted(worker: Any, key: Any) -> bool:

@@ -255,7 +255,9 @@ class StudyDatabase:
             RunInUse: another process records it; its host, process id and start are in the message.
         """
         try:
-            with locks.locked(self.engine, self.path, study_id):
+            with contextlib.ExitStack() as stack:
+                with clear_errors(self.name):
+                    stack.enter_context(locks.locked(self.engine, self.path, study_id))
                 self.set_attributes(study_id, {"holder": locks.holder()})
                 try:
                     yield

@@ -156,7 +156,7 @@ class Evaluator:
         code = self._process.wait()
         self.kill()  # what it may have started itself
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if not self._is_ready:
+        if not self._is_ready and code >= 0:
             raise WorkerBroken(f"an evaluator process ended with {how} before it was ready; its own words are above")
         return Answer(tuple(results), how)
 

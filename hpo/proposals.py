@@ -97,6 +97,7 @@ class WorkingStudy:
         retry_failed: bool = False,
     ) -> None:
         self._run, self._space, self._sampler, self._start = run, space, sampler, start
+        self._begun, self._clock = datetime.now(UTC), time.perf_counter()
         self._storage = InMemoryStorage()
         self._study = _quiet_study(self._storage, str(run))
         self._study_id = self._storage.get_study_id_from_name(str(run))
@@ -116,6 +117,11 @@ class WorkingStudy:
             self._persistent.retry(again)
             self.n_retries = len(again)
 
+    def _now(self) -> tuple[datetime, float]:
+        """The time of day, and the same moment on a clock that is never set back; the first follows the second."""
+        clock = time.perf_counter()
+        return self._begun + timedelta(seconds=clock - self._clock), clock
+
     @property
     def trials(self) -> list[FrozenTrial]:
         """All trials proposed so far, told or not, in number order; not to be changed."""
@@ -131,7 +137,7 @@ class WorkingStudy:
     def propose(self) -> Proposal:
         """Ask for the next trial."""
         number = len(self.trials)
-        started, clock = datetime.now(UTC), time.perf_counter()
+        started, clock = self._now()
         before = self._storage.get_study_system_attrs(self._study_id)
         if number < len(self._start):
             self._study.enqueue_trial(self._start[number])
