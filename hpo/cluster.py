@@ -33,10 +33,10 @@ _SETTINGS = {
     "distributed.admin.tick.interval": "1s",
     "distributed.scheduler.worker-saturation": "inf",  # we decide ourselves how much is on its way
     "distributed.scheduler.allowed-failures": 0,  # and count attempts ourselves
-    "distributed.comm.timeouts.connect": "10s",
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
+_SECONDS_TO_CONNECT = 5
 _SECONDS_TO_JOIN = 20
 
 
@@ -118,10 +118,10 @@ class Workers:
 
     def _connect(self, address: str) -> "Client":
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said by us, in one line
-        scheme, _, rest = address.partition("://")
+        url = address.replace("dask://", "tcp://")
         try:
             with dask.config.set(_SETTINGS):
-                return Client(f"{'tcp' if scheme == 'dask' else scheme}://{rest}", timeout="10s", set_as_default=False)
+                return Client(url, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({reason})") from error

@@ -211,6 +211,12 @@ class StudyDatabase:
         one whose commit was in doubt is recognised and not written twice.
         """
         self._persist(lambda connection: records.write_trial(connection, run, study_id, record))
+        if self.path is not None:
+            locks.note_count(self.path, study_id, record.trial.number + 1)
+
+    def n_lost(self, study_id: int, n_found: int) -> int:
+        """How many trials of a run were recorded and are not found, because the file or its log was damaged."""
+        return 0 if self.path is None else max(locks.noted_count(self.path, study_id) - n_found, 0)
 
     def hold(self, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]) -> None:
         """Keep results of a trial that is not recorded yet; see :func:`hpo.records.hold`."""
@@ -273,6 +279,8 @@ class StudyDatabase:
         study_id = self.study_id(run)
         with self._writing() as connection:
             records.delete_run(connection, study_id)
+        if self.path is not None:
+            locks.forget_count(self.path, study_id)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:

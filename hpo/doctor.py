@@ -43,6 +43,7 @@ def examine(database: StudyDatabase) -> Iterator[Finding]:
     ours = runs[runs["study"].notna()]
     for row in ours.to_dict("records"):
         yield from _trials(database, row["run"])
+        yield from _lost(database, row["run"])
         yield from _interrupted(database, row)
     for study in ours["study"].unique():
         yield from _definition(database, str(study))
@@ -74,6 +75,18 @@ def _trials(database: StudyDatabase, run: str) -> Iterator[Finding]:
                 f"hpo delete {shlex.quote(run)}",
             )
             return
+
+
+def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
+    study_id = database.study_id(run)
+    n_lost = database.n_lost(study_id, len(database.optuna_trials(study_id)))
+    if n_lost:
+        plural = "trials that were recorded are" if n_lost > 1 else "trial that was recorded is"
+        yield Finding(
+            f"{run}: {n_lost} {plural} gone; the file or the -wal beside it was damaged or replaced",
+            f"put back a copy of the file together with its -wal, or go on without them: "
+            f"rm {shlex.quote(f'{database.path}-locks/{study_id}.trials')}",
+        )
 
 
 def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[Finding]:

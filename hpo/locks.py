@@ -80,9 +80,36 @@ def creating(url: sa.URL, options: dict[str, Any]) -> Iterator[sa.Connection | N
         engine.dispose()
 
 
+def note_count(path: Path, study_id: int, n_trials: int) -> None:
+    """Keep outside the file how many trials a run has: a log that was cut is otherwise not missed by SQLite."""
+    with contextlib.suppress(OSError):  # a second witness, no more
+        _count_file(path, study_id).write_text(str(n_trials))
+
+
+def noted_count(path: Path, study_id: int) -> int:
+    """How many trials a run had when last noted; 0 where that is not known."""
+    try:
+        return int(_count_file(path, study_id).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def forget_count(path: Path, study_id: int) -> None:
+    """The run is deleted, and its id may be given again."""
+    _count_file(path, study_id).unlink(missing_ok=True)
+
+
+def _count_file(path: Path, study_id: int) -> Path:
+    return _folder(path) / f"{study_id}.trials"
+
+
+def _folder(path: Path) -> Path:
+    return path.with_name(f"{path.name}-locks")
+
+
 @contextlib.contextmanager
 def _file_lock(path: Path, study_id: int) -> Iterator[None]:
-    folder = path.with_name(f"{path.name}-locks")
+    folder = _folder(path)
     lock = FileLock(folder / f"{study_id}.lock", timeout=0, thread_local=False)
     try:
         folder.mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.engine import Unit, UnitResult
-from hpo.errors import InvalidOption, StudyChanged
+from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions, Told
 from hpo.progress import Progress
 from hpo.proposals import Proposal, Proposals, ReferenceProposal, WorkingStudy
@@ -121,6 +121,13 @@ class RunLoop:
         self.warnings: Counter[str] = Counter()
 
     def _check(self, stored: list[FrozenTrial]) -> None:
+        database = self._session.database
+        n_lost = database.n_lost(self._study_id, len(stored))
+        if n_lost:
+            raise UnusableDatabase(
+                f"{self.name} has {len(stored)} trials in {database.name}, and {n_lost} more were recorded: "
+                "its file or the -wal beside it was damaged or replaced; hpo doctor says what can be done"
+            )
         for position, trial in enumerate(stored):
             if trial.number != position or not trial.state.is_finished() or "configuration" not in trial.user_attrs:
                 raise StudyChanged(

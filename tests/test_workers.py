@@ -76,7 +76,7 @@ def test_a_comparison_is_the_same_for_any_number_of_workers_and_after_ten_interr
             }  # fmt: skip
             for n in range(10 if workers == 3 else 0):
                 with contextlib.suppress(hpo.NotComparable):
-                    hpo.compare(definition, workers=1 + n % 2 * 2, timeout=0.05 + 0.5 * (n % 2), **options)
+                    hpo.compare(definition, workers=2 if n == 5 else 1, timeout=0.1 + n / 50, **options)
             comparison = hpo.compare(definition, workers=workers, **options)
             tables.append(comparison.table.drop(columns=["fit_seconds", "sampler_seconds"]))
             assert comparison.curves.groupby(["sampler", "repetition"])["trial"].apply(list).map(len).eq(8).all()
