@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from hpo.errors import UnusableDatabase
 
+_ROOM = 2**16  # bytes, of which SQLite needs some even to read
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
 _OPTUNA_TABLES = {"studies", "trials", "version_info"}
 _MYSQL = ("mysql", "mariadb")
@@ -188,7 +189,9 @@ def _check_file(path: Path) -> None:
         with contextlib.closing(opened) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except (OSError, sqlite3.DatabaseError) as error:
-        raise UnusableDatabase(f"{path} cannot be read as a database: {error}") from error
+        is_full = shutil.disk_usage(path.parent).free < _ROOM
+        why = "the disk is full" if is_full else error
+        raise UnusableDatabase(f"{path} cannot be read as a database: {why}") from error
     if tables and not tables >= _OPTUNA_TABLES:
         raise UnusableDatabase(
             f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): "

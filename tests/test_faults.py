@@ -224,11 +224,17 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(small_disk, 
     with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
         while True:
             filler.write(b"0" * 1024)
-    with pytest.raises(hpo.UnusableDatabase, match=r"cannot be used: database or disk is full|No space left"):
+    with pytest.raises(hpo.UnusableDatabase, match=r"the disk is full"):
         hpo.run(definition, trials=400, **options)
+    os.truncate(small_disk / "filler", (small_disk / "filler").stat().st_size - 2**18)
+    with pytest.raises(hpo.UnusableDatabase, match=r"cannot be used: (database or disk is full|disk I/O error)"):
+        hpo.run(definition, trials=400, **options)
+    with contextlib.closing(sqlite3.connect(small_disk / "x.db")) as connection:
+        n_trials = connection.execute("SELECT count(*) FROM trials").fetchone()[0]
+    assert n_trials > 5  # what was recorded before the disk was full is there
     (small_disk / "filler").unlink()
-    resumed = hpo.run(definition, trials=30, **options)
-    whole = hpo.run(definition, sampler="random", trials=30, database=tmp_path / "whole.db", progress="none")
+    resumed = hpo.run(definition, trials=n_trials + 10, **options)
+    whole = hpo.run(definition, sampler="random", trials=n_trials + 10, database=tmp_path / "whole.db", progress="none")
     assert same_trials(resumed.trials) == same_trials(whole.trials)
     assert is_sound(small_disk / "x.db")
     resumed.database.close()
