@@ -10,9 +10,10 @@ import logging
 import os
 import queue
 import threading
+import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ _SETTINGS = {
     "distributed.worker.http.routes": [],
 }
 _SECONDS_TO_CONNECT = 5
-_SECONDS_TO_JOIN = 20
+_SECONDS_IN_SILENCE = 5
+_SECONDS_BETWEEN_LOOKS = 2
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,10 @@ class Workers:
         publication: definition and data.
         memory_mb: limit of each evaluator's resident memory, or None.
         threads: that one evaluator may use; it never gets more than its share of the machine.
+        note: is told when workers are waited for.
 
     Raises:
-        InvalidOption: no scheduler answers at the address, or no worker is there.
+        InvalidOption: no scheduler answers at the address.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Workers:
         *,
         memory_mb: float | None = None,
         threads: int | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._publication, self._memory_mb, self._threads = publication, memory_mb, threads
         self._waiting: deque[Unit] = deque()
@@ -91,14 +95,22 @@ class Workers:
         self._keys = itertools.count()
         self._id = uuid.uuid4().hex
         self._is_local = isinstance(workers, int)
+        self._looked = 0.0
         self._cluster: LocalCluster | None = None
+        self._slots: dict[str, int] = {"": workers} if isinstance(workers, int) else {}
         self._client = self._start_local(workers) if isinstance(workers, int) else self._connect(workers)
         try:
-            self._slots = self._find_slots(workers)
+            if isinstance(workers, str):
+                self._wait_for_a_worker(workers, note)
+                self._share_publication()
         except BaseException:
             self.close()
             raise
-        self.n_workers = sum(self._slots.values())
+
+    @property
+    def n_workers(self) -> int:
+        """How many units the workers evaluate at a time; those of a cluster come and go."""
+        return max(sum(self._slots.values()), 1)
 
     def _start_local(self, n_workers: int) -> "Client":
         with dask.config.set(_SETTINGS):
@@ -126,24 +138,31 @@ class Workers:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({reason})") from error
 
-    def _find_slots(self, workers: int | str) -> dict[str, int]:
-        """How many units each host evaluates at a time."""
-        if isinstance(workers, int):
-            return {"": workers}
-        try:
-            self._client.wait_for_workers(1, timeout=_SECONDS_TO_JOIN)
-        except TimeoutError as error:
-            raise InvalidOption(
-                f"workers={workers!r}: the scheduler has no workers after {_SECONDS_TO_JOIN} s; start some with "
-                f"dask worker {workers.replace('dask://', 'tcp://')}"
-            ) from error
+    def _wait_for_a_worker(self, address: str, note: Callable[[str], None]) -> None:
+        begun = time.monotonic()
+        while not self._slots:
+            self._look_for_workers()
+            if self._slots:
+                return
+            if begun and time.monotonic() - begun > _SECONDS_IN_SILENCE:
+                begun = 0.0
+                url = address.replace("dask://", "tcp://")
+                note(f"{address} has no workers yet; waiting for the first, as of dask worker {url}")
+            time.sleep(0.2)
+            self._check_connection()
+
+    def _look_for_workers(self) -> None:
+        """Note how many units each host evaluates at a time."""
+        self._looked = time.monotonic()
         slots: Counter[str] = Counter()
         for worker in self._client.scheduler_info(n_workers=-1)["workers"].values():
             slots[worker["host"]] += worker["nthreads"]
+        self._slots = dict(slots)
+
+    def _share_publication(self) -> None:
         path = str(self._publication.path)
         if not all(self._client.run(_sees, path).values()):
             self._client.upload_file(path, load=False)  # workers that join later are sent it too
-        return dict(slots)
 
     def submit(self, unit: Unit) -> None:
         """Queue a unit, and send it when a worker has or will soon have room."""
@@ -173,6 +192,9 @@ class Workers:
                 future = self._finished.get(timeout=0.5)
             except queue.Empty:
                 self._check_connection()
+                if not self._is_local and time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
+                    self._look_for_workers()
+                    self._send()
                 continue
             if future.key not in self._futures:  # cancelled by us
                 continue

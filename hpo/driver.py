@@ -23,7 +23,7 @@ from hpo.session import StudySession
 
 _UNIT_SECONDS = 0.25  # a unit should take, so that sending it costs little
 _SHORT_UNIT_SECONDS = 0.03  # where workers would be idle otherwise
-_SECONDS_BETWEEN_TRIES = 1.0  # while another process records what is left
+_SECONDS_BETWEEN_TRIES = 1.0  # of a run that another process records
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def started(
         from hpo.cluster import Workers  # takes half a second, which one worker need not wait for
 
         publication = session.publish()
-        engine = Workers(workers, publication, memory_mb=options.trial_memory, threads=threads)
+        engine = Workers(workers, publication, memory_mb=options.trial_memory, threads=threads, note=progress.note)
         progress.note(_own_jobs(session.definition, engine.n_workers))
     try:
         yield engine
@@ -99,7 +99,7 @@ class Driver:
         self._session, self._engine, self._options = session, engine, options
         self._interrupts, self._progress = interrupts, progress
         self._deadline = math.inf if options.timeout is None else time.monotonic() + options.timeout
-        self._has_waited = False
+        self._not_before: dict[RunName, float] = {}  # when to try runs again that others record
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)  # label -> what its runs took
 
     def stop(self) -> str | None:
@@ -111,79 +111,65 @@ class Driver:
     def evaluate_reference(self, split: int) -> None:
         """See to it that the reference of a split is in the database."""
         if self._session.reference(split) is None:
-            list(self.drive([self.reference_job(split)], waits=True))
+            list(self.drive([self.reference_job(split)]))
 
     def reference_job(self, split: int, rank: int = 0) -> Job:
         """The job that evaluates the reference of a split."""
         return Job(self._session.name("reference", split, 0), None, rank=rank)
 
     def drive_one(self, job: Job) -> RunLoop:
-        """Drive one run to its end."""
-        n_ahead = 2 * self._engine.n_workers if self._engine.n_workers > 1 else 1
-        entry = self._open(job, n_ahead)  # whatever the time: a run that is stopped at once has ended too
+        """Drive one run to its end, or until the user or the time stops it.
+
+        Raises:
+            RunInUse: another process records it.
+        """
+        entry = self._open(job)  # whatever the time: a run that is stopped at once has ended too
         (loop,) = self._drive([], {str(job.name): entry})
         return loop
 
-    def drive(
-        self, jobs: Iterable[Job], *, n_active: int = 1, n_ahead: int = 1, waits: bool = False
-    ) -> Iterator[RunLoop]:
-        """Drive runs to their ends, or until the user or the time stops them; yields each that has ended.
+    def drive(self, jobs: Iterable[Job]) -> Iterator[RunLoop]:
+        """Drive many runs, as many at a time as keep the workers busy; yields each that has ended.
 
-        Args:
-            jobs: begun by rank, among equals those that are expected to take longest first.
-            n_active: how many runs are driven at a time.
-            n_ahead: how many trials of a run are under way where its lag does not matter.
-            waits: whether a run that another process records is waited for; else it is refused.
-
-        Raises:
-            RunInUse: another process records a run.
+        Runs begin by rank, among equals those that are expected to take longest first. What another process
+        records is left for later, and at last waited for.
         """
-        return self._drive(list(jobs), {}, n_active, n_ahead, waits=waits)
+        return self._drive(list(jobs), {})
 
-    def _drive(
-        self,
-        waiting: list[Job],
-        active: "dict[str, _Active]",
-        n_active: int = 1,
-        n_ahead: int = 1,
-        *,
-        waits: bool = False,
-    ) -> Iterator[RunLoop]:
+    def _drive(self, waiting: list[Job], active: "dict[str, _Active]") -> Iterator[RunLoop]:
         try:
             while self.stop() is None or active:
-                self._begin(waiting, active, n_active, n_ahead, waits=waits)
+                self._begin(waiting, active)
                 ended = self._advance(active, waiting)
                 if self.stop() is not None:
                     self._give_back(active)
                     ended += self._advance(active, waiting)
                 yield from ended
-                if not ended and active:
-                    self._receive(active)
                 if not active and not waiting:
                     return
+                if active and not ended:
+                    self._receive(active)
         finally:
             for entry in active.values():
                 entry.lock.close()
 
-    def _begin(
-        self, waiting: list[Job], active: "dict[str, _Active]", n_active: int, n_ahead: int, *, waits: bool
-    ) -> None:
-        in_use: list[Job] = []
+    def _begin(self, waiting: list[Job], active: "dict[str, _Active]") -> None:
+        # One more than workers: while one of them is told and proposes, no worker is idle.
+        n_active = self._engine.n_workers + 1 if self._engine.n_workers > 1 else 1
         while waiting and len(active) < n_active and self.stop() is None:
-            job = min(waiting, key=lambda job: (job.rank, -self._expected_seconds(job)))
-            waiting.remove(job)
+            now = time.monotonic()
+            free = [job for job in waiting if self._not_before.get(job.name, now) <= now]
+            if not free:
+                if not active:
+                    time.sleep(_SECONDS_BETWEEN_TRIES / 4)
+                return
+            job = min(free, key=lambda job: (job.rank, -self._expected_seconds(job)))
             try:
-                active[str(job.name)] = self._open(job, n_ahead)
+                active[str(job.name)] = self._open(job)
+                waiting.remove(job)
             except RunInUse as error:
-                if not waits:
-                    raise
-                in_use.append(job)
-                if not active and not waiting:
-                    if not self._has_waited:
-                        self._progress.note(f"{str(error).partition(':')[0]}; waiting for it")
-                    self._has_waited = True
-                    time.sleep(_SECONDS_BETWEEN_TRIES)
-        waiting += in_use
+                if not self._not_before:
+                    self._progress.note(f"{str(error).partition(':')[0]}; the others first")
+                self._not_before[job.name] = now + _SECONDS_BETWEEN_TRIES
 
     def _expected_seconds(self, job: Job) -> float:
         """How long its sampler's runs have taken so far; the reference comes first."""
@@ -192,7 +178,7 @@ class Driver:
         seconds = self._seconds[job.sampler.label]
         return sum(seconds) / len(seconds) if seconds else 0.0
 
-    def _open(self, job: Job, n_ahead: int) -> "_Active":
+    def _open(self, job: Job) -> "_Active":
         options, sampler = self._options, job.sampler
         budget = 1 if sampler is None else options.trials or default_budget(self._session.definition, sampler)
         study_id = self._session.open_run(
@@ -203,7 +189,7 @@ class Driver:
         )
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session.database.holding(str(job.name), study_id))
-            loop = RunLoop(self._session, job.name, study_id, sampler, options, n_ahead=n_ahead, stop=self.stop)
+            loop = RunLoop(self._session, job.name, study_id, sampler, options, stop=self.stop)
             if sampler is not None:
                 reference = self._session.reference(job.name.split)
                 self._progress.begin_run(
@@ -217,8 +203,12 @@ class Driver:
 
     def _advance(self, active: "dict[str, _Active]", waiting: list[Job]) -> list[RunLoop]:
         """Let each run tell, record and propose what it can; returns those that have ended."""
+        n_workers = self._engine.n_workers
+        for entry in active.values():
+            is_alone = n_workers > 1 and len(active) == 1 and not waiting
+            entry.loop.n_ahead = 2 * n_workers if is_alone else 1
         width = sum(entry.loop.width for entry in active.values())
-        unit_seconds = _UNIT_SECONDS if width > self._engine.n_workers or waiting else _SHORT_UNIT_SECONDS
+        unit_seconds = _UNIT_SECONDS if width > n_workers or waiting else _SHORT_UNIT_SECONDS
         ended = []
         for name, entry in list(active.items()):
             for unit in entry.loop.advance(unit_seconds, self._progress):

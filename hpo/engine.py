@@ -46,13 +46,11 @@ class UnitResult:
 
 
 class Engine(Protocol):
-    """Takes units and gives back their results, in any order.
+    """Takes units and gives back their results, in any order."""
 
-    Attributes:
-        n_workers: how many units it evaluates at a time.
-    """
-
-    n_workers: int
+    @property
+    def n_workers(self) -> int:
+        """How many units it evaluates at a time."""
 
     def submit(self, unit: Unit) -> None:
         """Evaluate a unit, now or when a worker is free."""

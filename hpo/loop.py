@@ -62,8 +62,10 @@ class RunLoop:
         session, name, study_id: the run, whose lock is held.
         sampler: proposes; None where the run is the reference.
         options: when it ends, and what a trial may take.
-        n_ahead: how many trials to have under way where proposals do not depend on results.
         stop: says why nothing more is to be proposed (``timeout``, ``interrupted``), or None.
+
+    Attributes:
+        n_ahead: how many trials to have under way where proposals do not depend on results.
     """
 
     def __init__(
@@ -74,7 +76,6 @@ class RunLoop:
         sampler: Sampler | None,
         options: RunOptions,
         *,
-        n_ahead: int = 1,
         stop: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.name, self._study_id = name, study_id
@@ -86,7 +87,8 @@ class RunLoop:
         lag = int(session.database.attributes(study_id).get("lag", 1)) if self._is_adaptive else 1
         if self._is_adaptive and options.lag not in {None, lag}:
             raise InvalidOption(f"lag={options.lag}: {name} has the lag {lag} and keeps it; leave the option out")
-        self.width = lag if self._is_adaptive else n_ahead
+        self._lag = lag
+        self.n_ahead = 1
         n_told = max(len(stored) - lag + 1, 0)
         self._proposals: Proposals
         if sampler is None:
@@ -134,6 +136,11 @@ class RunLoop:
                     f"trial {trial.number} of {self.name} ({trial.state.name}) was not recorded by hpo: "
                     f"something else wrote to this run; remove it with hpo delete '{self.name}', then run it anew"
                 )
+
+    @property
+    def width(self) -> int:
+        """How many trials may be under way."""
+        return self._lag if self._is_adaptive else self.n_ahead
 
     @property
     def best(self) -> float | None:

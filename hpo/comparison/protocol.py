@@ -139,9 +139,7 @@ def _run_missing(session: StudySession, plan: Plan, workers: int | str, options:
             for split, rank in {name.split: name.seed for name in reversed(missing)}.items():
                 if session.reference(split) is None:
                     jobs.append(driver.reference_job(split, rank))
-            # One more than workers: while one of them is told and proposed, none is idle.
-            n_active = engine.n_workers + 1 if engine.n_workers > 1 else 1
-            for loop in driver.drive(jobs, n_active=n_active, waits=True):
+            for loop in driver.drive(jobs):
                 if loop.failures and loop.best is None and loop.name.sampler in samplers:  # a result like any other
                     error = loop.failures.most_common(1)[0][0]
                     shown.note(f"every trial of {loop.name} failed, such as with: {error}")
