@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpo.database import StudyDatabase as StudyDatabase
     from hpo.definition import Data as Data
     from hpo.definition import StudyDefinition as StudyDefinition
+    from hpo.errors import ClusterLost as ClusterLost
     from hpo.errors import HpoError as HpoError
     from hpo.errors import InvalidDefinition as InvalidDefinition
     from hpo.errors import InvalidOption as InvalidOption
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hpo.errors import UnknownStudy as UnknownStudy
     from hpo.errors import UnsuitableSampler as UnsuitableSampler
     from hpo.errors import UnusableDatabase as UnusableDatabase
+    from hpo.errors import WorkerBroken as WorkerBroken
     from hpo.hyperparameters import Categorical as Categorical
     from hpo.hyperparameters import Float as Float
     from hpo.hyperparameters import Int as Int
@@ -42,9 +44,9 @@ if TYPE_CHECKING:
     from hpo.splits import Holdout as Holdout
 
 _ERRORS = (
-    "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "NotComparable", "RunFailed", "RunInUse",
-    "ScriptFailed", "StudyChanged", "UnknownRun", "UnknownSampler", "UnknownStudy", "UnsuitableSampler",
-    "UnusableDatabase",
+    "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "NotComparable", "RunFailed",
+    "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun", "UnknownSampler", "UnknownStudy", "UnsuitableSampler",
+    "UnusableDatabase", "WorkerBroken",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_ERRORS, "hpo.errors"),

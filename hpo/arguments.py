@@ -46,6 +46,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     compare.add_argument("--repetitions", type=int, metavar="N", help=f"default: {FULL['repetitions']}")
     compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run; default: {FULL['trials']}")
     compare.add_argument("--baseline", default="random", metavar="SAMPLER", help="default: %(default)s")
+    _add_workers(compare, default="all cores")
     compare.add_argument("--quick", action="store_true", help="5 repetitions of 20 trials")
     compare.add_argument("--no-run", action="store_true", help="only report what the database has")
     compare.add_argument("--output", metavar="FILE.html", help="also write a page that opens offline")
@@ -86,10 +87,22 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, metavar="N", help="budget in all; default: 50, or the whole grid")
     parser.add_argument("--target", type=float, metavar="VALUE", help="end at this value, errors positive as shown")
     parser.add_argument("--patience", type=int, metavar="N", help="end after N trials without a better one")
+    _add_workers(parser, default="1")
+    parser.add_argument("--lag", type=int, metavar="N", help="trials under way when the next is proposed")
     parser.add_argument("--retry-failed", action="store_true", help="try failed cells of the grid again")
     parser.add_argument("--no-reuse", action="store_true", help="train again what was evaluated before")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_common(parser, timeout=True, progress=True, new_version=True)
+
+
+def _add_workers(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        help=f"evaluations at a time, or dask://HOST:8786; default: {default}",
+    )
+    parser.add_argument("--trial-timeout", metavar="DURATION", help="kill a trial after 90s, 30m, 8h; it fails")
+    parser.add_argument("--trial-memory", metavar="SIZE", help="a trial that takes more than 500MB, 2GB fails")
 
 
 def _add_common(

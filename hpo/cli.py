@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import os
 import shlex
 import signal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
-from hpo.units import counted, one_line, parse_duration
+from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from hpo.database import StudyDatabase
@@ -126,9 +127,10 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
             split=arguments.split,
             trials=arguments.trials,
             database=arguments.database,
-            timeout=_seconds(arguments),
+            **_resources(arguments),
             target=target,
             patience=arguments.patience,
+            lag=arguments.lag,
             retry_failed=arguments.retry_failed,
             reuse=not arguments.no_reuse,
             new_version=arguments.new_version,
@@ -163,7 +165,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         for study in studies:  # the last is refused before the first is run
             for sampler in samplers:
                 sampler.check(study.space)
-    comparisons, is_cut = [], False
+    comparisons, is_cut, resources = [], False, _resources(arguments)
     for study in studies:
         begun = time.monotonic()
         try:
@@ -175,14 +177,13 @@ def _compare(arguments: argparse.Namespace) -> int:
                     trials=numbers["trials"] if arguments.trials is None else arguments.trials,
                     baseline=arguments.baseline,
                     database=_existing(arguments) if arguments.no_run else arguments.database,
-                    timeout=_seconds(arguments),
+                    **resources,
                     runs_missing=not arguments.no_run,
                     new_version=arguments.new_version,
                     progress=arguments.progress,
                 )
         except NotComparable as error:
-            timeout = _seconds(arguments)
-            if arguments.no_run or timeout is None or time.monotonic() - begun < timeout:
+            if arguments.no_run or time.monotonic() - begun < resources.get("timeout", math.inf):
                 raise
             _complain(f"hpo: {study.name}: {one_line(error)}; stopped by --timeout; the same command goes on")
             is_cut = True
@@ -294,8 +295,15 @@ def _stdout_for_json(arguments: argparse.Namespace) -> contextlib.AbstractContex
     return contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext()
 
 
-def _seconds(arguments: argparse.Namespace) -> float | None:
-    return None if arguments.timeout is None else parse_duration(arguments.timeout)
+def _resources(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Workers and limits, where they were given."""
+    given = {
+        "workers": arguments.workers,
+        "timeout": arguments.timeout and parse_duration(arguments.timeout),
+        "trial_timeout": arguments.trial_timeout and parse_duration(arguments.trial_timeout),
+        "trial_memory": arguments.trial_memory and parse_size(arguments.trial_memory),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _split_samplers(text: str) -> list[str]:

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,8 @@ from optuna.trial import FrozenTrial
 
 from hpo import frames, locks, records
 from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
-from hpo.opening import as_url, clear_errors, engine_options, prepare_file, set_pragmas
+from hpo.opening import as_url, clear_errors, create_mysql_tables, engine_options, prepare_file, set_pragmas
 from hpo.run_name import RunName
-
-_PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
-
 
 _PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
 
@@ -43,16 +40,19 @@ class StudyDatabase:
     def __init__(self, database: "str | os.PathLike[str] | None" = None, *, must_exist: bool = False) -> None:
         self._url = as_url(database)
         self.was_created = False
+        self._has_held = False
         with clear_errors(self.name):
             self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
                 self.was_created = prepare_file(self.path, must_exist=must_exist)
-            # The schema is checked below: an exception in there would leave its connections open.
-            self.storage = RDBStorage(
-                self.url.replace("{", "{{").replace("}", "}}"),
-                engine_kwargs=engine_options(self._url),
-                skip_compatibility_check=True,
-            )
+            with locks.creating(self._url, engine_options(self._url)) as connection:
+                create_mysql_tables(connection)
+                # The schema is checked below: an exception in there would leave its connections open.
+                self.storage = RDBStorage(
+                    self.url.replace("{", "{{").replace("}", "}}"),
+                    engine_kwargs=engine_options(self._url),
+                    skip_compatibility_check=True,
+                )
             self.engine: sa.Engine = self.storage.engine
             self._closer = weakref.finalize(self, self.engine.dispose)  # whoever forgets to close it
             self._check_schema()
@@ -140,6 +140,28 @@ class StudyDatabase:
         """A run's attributes."""
         return dict(self.storage.get_study_user_attrs(study_id))
 
+    def run_attributes(self, run: str) -> dict[str, Any]:
+        """A run's attributes, or none where there is no such run."""
+        try:
+            return self.attributes(self.study_id(run))
+        except UnknownRun:
+            return {}
+
+    def n_trials(self, run: str) -> int:
+        """How many trials a run has; 0 where there is no such run."""
+        with self._reading() as connection:
+            return frames.n_trials(connection, run)
+
+    def held_runs(self) -> set[str]:
+        """Names of the runs that somebody records, or recorded when it died."""
+        with self._reading() as connection:
+            return frames.held_runs(connection)
+
+    def lags(self) -> dict[str, int]:
+        """Run -> its lag, for those that have one."""
+        with self._reading() as connection:
+            return frames.lags(connection)
+
     def sampler_state(self, study_id: int) -> dict[str, Any]:
         """Study system attributes that the run's sampler stored."""
         return dict(self.storage.get_study_system_attrs(study_id))
@@ -188,11 +210,34 @@ class StudyDatabase:
         While the server is away, or the file locked, the trial is held and tried again for about ten minutes;
         one whose commit was in doubt is recognised and not written twice.
         """
+        self._persist(lambda connection: records.write_trial(connection, run, study_id, record))
+        if self.path is not None:
+            locks.note_count(self.path, study_id, record.trial.number + 1)
+
+    def n_lost(self, study_id: int, n_found: int) -> int:
+        """How many trials of a run were recorded and are not found, because the file or its log was damaged."""
+        return 0 if self.path is None else max(locks.noted_count(self.path, study_id) - n_found, 0)
+
+    def hold(self, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]) -> None:
+        """Keep results of a trial that is not recorded yet; see :func:`hpo.records.hold`."""
+        if not self._has_held:
+            with contextlib.suppress(sa.exc.DBAPIError), self.engine.begin() as connection:
+                records.held.create(connection, checkfirst=True)  # another process may be faster
+            self._has_held = True
+        self._persist(lambda connection: records.hold(connection, study_id, number, configuration, results))
+
+    def held(self, study_id: int) -> dict[tuple[int, str], dict[int, dict[str, Any]]]:
+        """What is kept for a run's trials that are not recorded yet: (number, configuration) -> fold -> result."""
+        with self._reading() as connection:
+            self._has_held = self._has_held or sa.inspect(connection).has_table(records.held.name)
+            return records.read_held(connection, study_id) if self._has_held else {}
+
+    def _persist(self, write: Callable[[sa.Connection], None]) -> None:
         with clear_errors(self.name):
             for pause in (*_PAUSES, None):
                 try:
                     with self.engine.begin() as connection:
-                        records.write_trial(connection, run, study_id, record)
+                        write(connection)
                     return
                 except sa.exc.DBAPIError as error:
                     if pause is None or not self._may_pass(error):
@@ -216,12 +261,15 @@ class StudyDatabase:
             RunInUse: another process records it; its host, process id and start are in the message.
         """
         try:
-            with locks.locked(self.engine, self.path, study_id):
+            with contextlib.ExitStack() as stack:
+                with clear_errors(self.name):
+                    stack.enter_context(locks.locked(self.engine, self.path, study_id))
                 self.set_attributes(study_id, {"holder": locks.holder()})
                 try:
                     yield
                 finally:
-                    self.set_attributes(study_id, {"holder": None})
+                    with contextlib.suppress(UnusableDatabase):  # it went away; who it was hardly matters
+                        self.set_attributes(study_id, {"holder": None})
         except locks.Taken as error:
             who = locks.describe(self.attributes(study_id).get("holder"))
             raise RunInUse(f"{run} is being recorded by {who}: wait for it to end, or stop it") from error
@@ -231,6 +279,8 @@ class StudyDatabase:
         study_id = self.study_id(run)
         with self._writing() as connection:
             records.delete_run(connection, study_id)
+        if self.path is not None:
+            locks.forget_count(self.path, study_id)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:

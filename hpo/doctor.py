@@ -10,7 +10,8 @@ from hpo import locks
 from hpo.catalogue import find_study, study_files
 from hpo.database import StudyDatabase
 from hpo.definition import data_hash, normalised_name
-from hpo.errors import HpoError
+from hpo.errors import HpoError, UnusableDatabase
+from hpo.opening import mysql_repairs
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,17 @@ def examine(database: StudyDatabase) -> Iterator[Finding]:
     yield from damage
     if damage:  # nothing that is read from it could be believed
         return
+    repairs = mysql_repairs(database.engine)
+    if repairs:
+        yield Finding(
+            "Optuna made the tables: they lose fractions of a second, texts beyond 64 KB and names that differ by case",
+            " ".join(repairs),
+        )
     runs = database.runs()
     ours = runs[runs["study"].notna()]
     for row in ours.to_dict("records"):
         yield from _trials(database, row["run"])
+        yield from _lost(database, row["run"])
         yield from _interrupted(database, row)
     for study in ours["study"].unique():
         yield from _definition(database, str(study))
@@ -69,6 +77,18 @@ def _trials(database: StudyDatabase, run: str) -> Iterator[Finding]:
             return
 
 
+def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
+    study_id = database.study_id(run)
+    n_lost = database.n_lost(study_id, len(database.optuna_trials(study_id)))
+    if n_lost:
+        plural = "trials that were recorded are" if n_lost > 1 else "trial that was recorded is"
+        yield Finding(
+            f"{run}: {n_lost} {plural} gone; the file or the -wal beside it was damaged or replaced",
+            f"put back a copy of the file together with its -wal, or go on without them: "
+            f"rm {shlex.quote(f'{database.path}-locks/{study_id}.trials')}",
+        )
+
+
 def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[Finding]:
     run = str(row["run"])
     if row["sampler"] == "reference" or str(row["state"]).startswith("done"):
@@ -78,8 +98,8 @@ def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[
     try:
         with locks.locked(database.engine, database.path, study_id):
             pass
-    except locks.Taken:
-        return  # under way
+    except (locks.Taken, UnusableDatabase):
+        return  # under way, or a file that cannot be written, of which nobody knows
     told = sum(int(str(row[state])) for state in ("complete", "failed", "pruned"))
     how = f"was interrupted ({locks.describe(stored)} is gone)" if stored else "is unfinished"
     command = f"hpo run {shlex.quote(str(row['study']))} --sampler {shlex.quote(str(row['sampler']))}"

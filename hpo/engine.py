@@ -1,33 +1,109 @@
-"""Where evaluations run. One implementation for now: in this process."""
+"""Where evaluations run: in this process, or in processes of their own behind Dask (:mod:`hpo.cluster`)."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
-from hpo.evaluation import Evaluation, Problem, evaluate
+from threadpoolctl import threadpool_limits
+
+from hpo.evaluation import Problem, evaluate_folds
+from hpo.hyperparameters import Configuration
+from hpo.results import FoldResult
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Some folds of one trial, evaluated together by one worker.
+
+    Attributes:
+        run, number: the trial.
+        split: which rows train and validate.
+        configuration: stored values of the hyperparameters; None is the reference.
+        folds: their numbers.
+        seconds: that are left of the trial's limit, or None.
+    """
+
+    run: str
+    number: int
+    split: int
+    configuration: Configuration | None
+    folds: tuple[int, ...]
+    seconds: float | None = None
+
+    def is_of(self, run: str, number: int | None) -> bool:
+        """Whether it belongs to a trial, or to any of the run."""
+        return self.run == run and number in {None, self.number}
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """Results of a unit's folds, in order, up to a failure or the worker's death; ``died`` says how it died."""
+
+    unit: Unit
+    folds: tuple[FoldResult, ...]
+    died: str | None = None
 
 
 class Engine(Protocol):
-    """Takes configurations and gives back evaluations, in any order."""
+    """Takes units and gives back their results, in any order."""
 
-    def submit(self, number: int, used: Mapping[str, Any]) -> None:
-        """Begin to evaluate trial ``number`` with these hyperparameters."""
+    @property
+    def n_workers(self) -> int:
+        """How many units it evaluates at a time."""
 
-    def wait(self) -> tuple[int, Evaluation]:
-        """The next evaluation to finish, with its trial's number."""
+    def submit(self, unit: Unit) -> None:
+        """Evaluate a unit, now or when a worker is free."""
+
+    def wait(self) -> UnitResult:
+        """The next result; there must be a unit under way."""
+
+    def give_back(self) -> list[Unit]:
+        """The units that no worker has begun; they are forgotten."""
+
+    def cancel(self, run: str, number: int | None = None) -> None:
+        """Forget the units of a trial, or of a whole run; those under way are ended, and give no result."""
+
+    def close(self) -> None:
+        """End all workers."""
 
 
 class InProcess:
-    """Evaluates one configuration after another, in this process, when it is waited for."""
+    """Evaluates one unit after another, in this process, when it is waited for.
 
-    def __init__(self, problem: Problem) -> None:
+    Args:
+        problem: split -> definition, data and rows.
+        threads: that BLAS and OpenMP may use; None leaves them alone.
+    """
+
+    n_workers = 1
+
+    def __init__(self, problem: Callable[[int], Problem], threads: int | None = None) -> None:
         self._problem = problem
-        self._waiting: dict[int, Mapping[str, Any]] = {}
+        self._waiting: deque[Unit] = deque()
+        self._limits = None if threads is None else threadpool_limits(threads)
 
-    def submit(self, number: int, used: Mapping[str, Any]) -> None:
-        """Put the trial at the end of the queue."""
-        self._waiting[number] = used
+    def submit(self, unit: Unit) -> None:
+        """Put the unit at the end of the queue."""
+        self._waiting.append(unit)
 
-    def wait(self) -> tuple[int, Evaluation]:
+    def wait(self) -> UnitResult:
         """Evaluate the first of the queue."""
-        number = next(iter(self._waiting))
-        return number, evaluate(self._problem, self._waiting.pop(number))
+        unit = self._waiting.popleft()
+        problem = self._problem(unit.split)
+        return UnitResult(unit, tuple(evaluate_folds(problem, problem.used(unit.configuration), unit.folds)))
+
+    def give_back(self) -> list[Unit]:
+        """All that waits: nothing is under way between two calls."""
+        units = list(self._waiting)
+        self._waiting.clear()
+        return units
+
+    def cancel(self, run: str, number: int | None = None) -> None:
+        """Take the units of a trial, or of a whole run, out of the queue."""
+        self._waiting = deque(unit for unit in self._waiting if not unit.is_of(run, number))
+
+    def close(self) -> None:
+        """Give the threads back."""
+        if self._limits is not None:
+            self._limits.restore_original_limits()

@@ -66,5 +66,17 @@ class RunFailed(HpoError):
     exit_code = 1
 
 
+class WorkerBroken(HpoError):
+    """A worker that cannot evaluate anything: it does not start, or lacks what the study needs."""
+
+    exit_code = 1
+
+
+class ClusterLost(HpoError):
+    """The scheduler of a cluster that was being used is gone; what was recorded is kept."""
+
+    exit_code = 75
+
+
 class NotComparable(HpoError):
     """Runs that differ in more than their sampler."""

@@ -1,80 +1,23 @@
 """One configuration -> its scores and costs. Pure: no Optuna, no database."""
 
 import copy
-import json
 import math
 import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from hpo.definition import RESERVED_ATTRIBUTES, Data, StudyDefinition, data_hash
+from hpo.definition import Data, StudyDefinition, data_hash
 from hpo.errors import InvalidDefinition
+from hpo.results import Evaluation, FoldResult, combine
 from hpo.splits import Partition, partition
 
 _LONGEST_MESSAGE = 300
 _LONGEST_TRACE = 4000
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What became of one configuration.
-
-    Attributes:
-        value: mean validation score over the folds, the scorer's sign; None when it failed.
-        train_score: mean score on the training rows, or None.
-        fold_scores: validation score of each fold that was finished.
-        extra_scores: further metric -> mean validation score.
-        fit_seconds, score_seconds: sums over the folds.
-        peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
-        warnings: category -> how often it was raised in fits and scorers.
-        error: type and message in one line, or None.
-        trace: the end of the traceback, or None.
-    """
-
-    value: float | None
-    train_score: float | None = None
-    fold_scores: tuple[float, ...] = ()
-    extra_scores: Mapping[str, float] = field(default_factory=dict)
-    fit_seconds: float = 0.0
-    score_seconds: float = 0.0
-    peak_memory_mb: float = math.nan
-    warnings: Mapping[str, int] = field(default_factory=dict)
-    error: str | None = None
-    trace: str | None = None
-
-    def attributes(self) -> dict[str, Any]:
-        """What is stored with the trial: short JSON values."""
-        attributes: dict[str, Any] = {
-            "fit_seconds": round(self.fit_seconds, 6),
-            "score_seconds": round(self.score_seconds, 6),
-        }
-        if math.isfinite(self.peak_memory_mb):
-            attributes["peak_memory_mb"] = round(self.peak_memory_mb, 1)
-        optional = {"train_score": self.train_score, "error": self.error, "traceback": self.trace}
-        attributes |= {name: value for name, value in optional.items() if value is not None}
-        if self.warnings:
-            attributes["warnings"] = json.dumps(self.warnings, sort_keys=True)
-        return attributes | dict(self.extra_scores)
-
-    @classmethod
-    def from_stored(cls, value: float, fold_scores: Sequence[float], attributes: Mapping[str, Any]) -> "Evaluation":
-        """The evaluation whose value, fold scores and attributes were stored with a COMPLETE trial."""
-        return cls(
-            value=value,
-            train_score=attributes.get("train_score"),
-            fold_scores=tuple(fold_scores),
-            extra_scores={name: score for name, score in attributes.items() if name not in RESERVED_ATTRIBUTES},
-            fit_seconds=attributes["fit_seconds"],
-            score_seconds=attributes["score_seconds"],
-            peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
-            warnings=json.loads(attributes.get("warnings", "{}")),
-        )
 
 
 class Problem:
@@ -100,6 +43,12 @@ class Problem:
             is_classifier=is_classifier(example),
         )
         self.scorer = _scorer(definition, example)
+        self.metric = next(iter(definition.scorers))
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds a configuration is trained on."""
+        return len(self.partition.folds)
 
     def _example(self) -> Any:
         try:
@@ -113,6 +62,12 @@ class Problem:
                 f"{self.definition.name}: the estimator function returned {example!r}, which has no fit"
             )
         return example
+
+    def used(self, configuration: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The hyperparameters as the estimator is given them; None is the reference."""
+        if configuration is None:
+            return self.definition.reference_used()
+        return self.definition.space.use(configuration)
 
     def hashes(self) -> dict[str, str]:
         """Hashes of data, split, space, estimator, metric and start."""
@@ -151,45 +106,47 @@ def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:
         problem: definition, data and rows.
         used: the hyperparameters as the estimator is given them.
     """
-    meter = _Meter()
-    caught: Counter[str] = Counter()
-    folds: list[dict[str, float]] = []
-    trains: list[float] = []
-    metric = next(iter(problem.definition.scorers))
-    error: str | None = None
-    trace: str | None = None
-    with warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always")
-        try:
-            unfitted = problem.estimator(used)
-            for train, validation in problem.partition.folds:
-                scores, train_score = _fit_and_score(problem, unfitted, train, validation, meter)
-                trains.append(train_score)
-                folds.append(scores)
-        except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
-            error = _one_line(failure)
-            trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]
-    caught.update(warning.category.__name__ for warning in raised)
-    fold_scores = tuple(scores[metric] for scores in folds)
-    if error is None and not all(map(math.isfinite, fold_scores)):
-        bad = next(score for score in fold_scores if not math.isfinite(score))
-        error = f"NotFinite: the metric {metric} is {bad}"
-    return Evaluation(
-        value=None if error else float(np.mean(fold_scores)),
-        train_score=float(np.mean(trains)) if trains and all(map(math.isfinite, trains)) else None,
-        fold_scores=fold_scores,
-        extra_scores={
-            name: float(np.mean([scores[name] for scores in folds]))
-            for name in (folds[0] if folds else {})
-            if name != metric and all(math.isfinite(scores[name]) for scores in folds)
-        },
-        fit_seconds=meter.fit_seconds,
-        score_seconds=meter.score_seconds,
-        peak_memory_mb=meter.peak_memory_mb(),
-        warnings=dict(caught),
-        error=error,
-        trace=trace,
-    )
+    return combine(problem.metric, list(evaluate_folds(problem, used, range(problem.n_folds))))
+
+
+def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[int]) -> Iterator[FoldResult]:
+    """Train and score fold by fold, until one fails.
+
+    Args:
+        problem: definition, data and rows.
+        used: the hyperparameters as the estimator is given them.
+        folds: their numbers; each is trained by itself, whatever else is in the list.
+    """
+    unfitted = None
+    for fold in folds:
+        meter = _Meter()
+        scores: dict[str, float] = {}
+        train_score: float | None = None
+        error: str | None = None
+        trace: str | None = None
+        with warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always")
+            try:
+                if unfitted is None:
+                    unfitted = problem.estimator(used)
+                scores, train_score = _fit_and_score(problem, unfitted, *problem.partition.folds[fold], meter)
+            except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
+                error = _one_line(failure)
+                trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]
+        if error is None and not math.isfinite(scores[problem.metric]):
+            error = f"NotFinite: the metric {problem.metric} is {scores[problem.metric]}"
+        yield FoldResult(
+            scores=scores,
+            train_score=train_score,
+            fit_seconds=meter.fit_seconds,
+            score_seconds=meter.score_seconds,
+            peak_memory_mb=meter.peak_memory_mb(),
+            warnings=dict(Counter(warning.category.__name__ for warning in raised)),
+            error=error,
+            trace=trace,
+        )
+        if error is not None:
+            return
 
 
 def _fit_and_score(
@@ -202,8 +159,7 @@ def _fit_and_score(
         estimator.fit(X_train, **fit_params) if y_train is None else estimator.fit(X_train, y_train, **fit_params)
     with meter.scoring():
         scores = {name: float(score) for name, score in problem.scorer(estimator, X_validation, y_validation).items()}
-        metric = next(iter(problem.definition.scorers))
-        train_score = float(_metric_scorer(problem, metric)(estimator, X_train, y_train))
+        train_score = float(_metric_scorer(problem)(estimator, X_train, y_train))
     return scores, train_score
 
 
@@ -258,10 +214,10 @@ def _scorer(definition: StudyDefinition, example: Any) -> Callable[..., dict[str
     return scorer
 
 
-def _metric_scorer(problem: Problem, metric: str) -> Callable[..., float]:
+def _metric_scorer(problem: Problem) -> Callable[..., float]:
     from sklearn.metrics import get_scorer
 
-    scorer = problem.definition.scorers[metric]
+    scorer = problem.definition.scorers[problem.metric]
     found: Callable[..., float] = get_scorer(scorer) if isinstance(scorer, str) else scorer
     return found
 

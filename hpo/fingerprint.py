@@ -77,7 +77,7 @@ class _Hasher:
                 add(self, value, path)
                 return
         home = sys.modules.get(getattr(value, "__module__", None) or "")
-        if callable(value) and hasattr(value, "__qualname__") and home is not None and _is_library(home):
+        if callable(value) and hasattr(value, "__qualname__") and home is not None and is_library(home):
             self.add_builtin(value, path)  # a library's function behind a dispatcher, as numpy.linalg.norm
             return
         state = _state(value)
@@ -148,18 +148,18 @@ class _Hasher:
 
     def add_module(self, value: types.ModuleType, path: str) -> None:
         self.put("module", value.__name__.encode())
-        if _is_library(value):
+        if is_library(value):
             return
         self.put("source", _normalised(Path(value.__file__ or "").read_text(encoding="utf-8")).encode())
         for name, member in sorted(vars(value).items()):  # what it imports from the user's other modules
             home = (
                 member if isinstance(member, types.ModuleType) else sys.modules.get(getattr(member, "__module__", ""))
             )
-            if home is not None and home is not value and not _is_library(home):
+            if home is not None and home is not value and not is_library(home):
                 self.add(member, f"{path}.{name}")
 
     def add_class(self, value: type, path: str) -> None:
-        if _is_library(sys.modules.get(value.__module__)):
+        if is_library(sys.modules.get(value.__module__)):
             self.put("class", f"{value.__module__}.{value.__qualname__}".encode())
             return
         self.put("class", value.__qualname__.encode())  # a script's module is __main__ or not, as it is started
@@ -175,7 +175,7 @@ class _Hasher:
     def add_function(self, value: types.FunctionType, path: str) -> None:
         module = sys.modules.get(value.__module__ or "")
         self.put("function", value.__qualname__.rpartition(".")[2].encode())
-        if _is_library(module) and "<locals>" not in value.__qualname__:
+        if is_library(module) and "<locals>" not in value.__qualname__:
             self.put("library", f"{value.__module__}.{value.__qualname__}".encode())
             return
         self.put("source", _function_source(value).encode())
@@ -286,7 +286,8 @@ def _state(value: Any) -> Any:
 
 
 @functools.cache
-def _is_library(module: types.ModuleType | None) -> bool:
+def is_library(module: types.ModuleType | None) -> bool:
+    """Whether a module belongs to Python or to an installed package, and not to the user's own scripts."""
     if module is None or module.__name__ == "__main__" or hasattr(module, STUDY_MARK):
         return False
     file = getattr(module, "__file__", None)

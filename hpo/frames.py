@@ -246,3 +246,28 @@ def _params(connection: sa.Connection, ids: Any) -> pd.DataFrame:
     rows["value"] = ["None" if value is None else value for value in values]
     table = rows.pivot(index="trial_id", columns="param_name", values="value").rename_axis(columns=None)
     return table.infer_objects().add_prefix("params_")
+
+
+def n_trials(connection: sa.Connection, run: str) -> int:
+    """How many trials a run has."""
+    own = sa.select(t.studies.c.study_id).where(t.studies.c.study_name == run).scalar_subquery()
+    counted = sa.select(sa.func.count()).select_from(t.trials).where(t.trials.c.study_id == own)
+    return int(connection.execute(counted).scalar_one())
+
+
+def held_runs(connection: sa.Connection) -> set[str]:
+    """Names of the runs whose attributes name a holder."""
+    return {run for run, holder in _attribute(connection, "holder") if holder is not None}
+
+
+def lags(connection: sa.Connection) -> dict[str, int]:
+    """Run -> how many of its trials were under way when the next was proposed, for those that learn from results."""
+    return dict(_attribute(connection, "lag"))
+
+
+def _attribute(connection: sa.Connection, key: str) -> list[tuple[str, Any]]:
+    """(run, value) of every run that has this attribute."""
+    attributes = t.study_attributes
+    query = sa.select(t.studies.c.study_name, attributes.c.value_json)
+    query = query.join(attributes, attributes.c.study_id == t.studies.c.study_id).where(attributes.c.key == key)
+    return [(run, json.loads(value)) for run, value in connection.execute(query)]

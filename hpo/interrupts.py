@@ -1,9 +1,12 @@
 """Ctrl-C and SIGTERM while trials run: the first lets the trial under way finish, the second stops at once."""
 
 import contextlib
+import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
+
+_ANNOUNCEMENT = b"\ninterrupted: what is under way is finished and recorded first; once more ends at once\n"
 
 
 class Interrupts:
@@ -13,7 +16,7 @@ class Interrupts:
 
 
 @contextlib.contextmanager
-def finishing_first(announce: Callable[[str], None]) -> Iterator[Interrupts]:
+def finishing_first() -> Iterator[Interrupts]:
     """Note the first SIGINT or SIGTERM instead of raising; a second raises KeyboardInterrupt where it falls.
 
     Outside the main thread signals belong to somebody else, and nothing is changed.
@@ -24,7 +27,8 @@ def finishing_first(announce: Callable[[str], None]) -> Iterator[Interrupts]:
         if interrupts.requested:
             raise KeyboardInterrupt
         interrupts.requested = True
-        announce("interrupted: the trial under way is finished and recorded first; once more ends at once")
+        with contextlib.suppress(OSError):  # not by print, which may be at work just now and is not re-entrant
+            os.write(2, _ANNOUNCEMENT)
 
     try:
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

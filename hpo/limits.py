@@ -1,5 +1,6 @@
 """What ends a run: its budget, its time, a target, or patience."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from hpo.errors import InvalidOption
 from hpo.run_name import RunName
 
 DEFAULT_TRIALS = 50
+_MOST_WORKERS = 1000
+UNFINISHED = ("timeout", "interrupted")  # reasons to stop after which a run can be resumed
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class RunOptions:
         patience: number of trials without a better one after which the run is done.
         retry_failed: whether the grid proposes failed cells again.
         reuse: whether a configuration already evaluated in the same context is not trained again.
+        trial_timeout: seconds that a trial may take, its folds together; None is no limit.
+        trial_memory: MB of resident memory that the process which evaluates it may take; None is no limit.
+        lag: how many trials may be under way when the next is proposed; None is what the run has, or the workers.
     """
 
     trials: int | None = None
@@ -31,16 +37,26 @@ class RunOptions:
     patience: int | None = None
     retry_failed: bool = False
     reuse: bool = True
+    trial_timeout: float | None = None
+    trial_memory: float | None = None
+    lag: int | None = None
 
     def __post_init__(self) -> None:
-        if self.target is not None and self.target != self.target:
+        if self.target is not None and (not _is_number(self.target) or self.target != self.target):
             raise InvalidOption(f"target={self.target!r}: give a number")
-        for name in ("trials", "patience"):
+        for name in ("trials", "patience", "lag"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InvalidOption(f"{name}={value!r}: give a whole number, 1 or more")
-        if self.timeout is not None and not self.timeout > 0:
-            raise InvalidOption(f"timeout={self.timeout!r}: give a number of seconds above 0")
+        for name, unit in {"timeout": "seconds", "trial_timeout": "seconds", "trial_memory": "MB"}.items():
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and value > 0):
+                raise InvalidOption(f"{name}={value!r}: give a number of {unit} above 0")
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether a trial may have to be killed."""
+        return self.trial_timeout is not None or self.trial_memory is not None
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ class Outcome:
 
     Attributes:
         run: its name.
-        reason: ``budget``, ``exhausted``, ``target``, ``patience`` or ``timeout``.
+        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``timeout`` or ``interrupted``.
         n_new: trials recorded by this call; ``n_reused`` of them were not trained.
         warnings: category -> count, over the trials of this call.
         seconds: wall-clock of this call.
@@ -65,7 +81,29 @@ class Outcome:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to resume."""
-        return self.reason != "timeout"
+        return self.reason not in UNFINISHED
+
+
+def check_workers(workers: "int | str") -> "int | str":
+    """The number of workers, or the address of a Dask scheduler, as it is asked for in Python or in a command.
+
+    Raises:
+        InvalidOption: it is neither.
+    """
+    if isinstance(workers, str) and workers.strip().isdecimal():
+        workers = int(workers)
+    is_number = isinstance(workers, int) and not isinstance(workers, bool) and 1 <= workers <= _MOST_WORKERS
+    is_address = isinstance(workers, str) and re.fullmatch(r"(dask|tcp|tls)://[^\s/]+:\d+", workers)
+    if is_number or is_address:
+        return workers
+    raise InvalidOption(
+        f"workers={workers!r}: give a whole number from 1 to {_MOST_WORKERS}, or the address of a Dask scheduler "
+        "as in dask://HOST:8786 or tls://HOST:8786"
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_numbers(**numbers: int) -> None:

@@ -5,12 +5,18 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
+
+from hpo.errors import UnusableDatabase
+
+_SERVERS = ("postgresql", "mysql", "mariadb")
 
 
 class Taken(Exception):
@@ -46,38 +52,98 @@ def locked(engine: sa.Engine, path: Path | None, study_id: int) -> Iterator[None
     if path is not None:
         with _file_lock(path, study_id):
             yield
-    elif engine.dialect.name in {"postgresql", "mysql", "mariadb"}:
-        with _server_lock(engine, study_id):
+    elif engine.dialect.name in _SERVERS:
+        with _server_lock(engine, f"hpo run {study_id}"):
             yield
     else:
         yield
 
 
 @contextlib.contextmanager
-def _file_lock(path: Path, study_id: int) -> Iterator[None]:
-    folder = path.with_name(f"{path.name}-locks")
-    folder.mkdir(exist_ok=True)
+def creating(url: sa.URL, options: dict[str, Any]) -> Iterator[sa.Connection | None]:
+    """A connection to a server while no other process makes the tables of this database; None for SQLite.
+
+    Raises:
+        UnusableDatabase: another process has been making them for a minute.
+    """
+    if url.get_backend_name() not in _SERVERS:
+        yield None
+        return
+    engine = sa.create_engine(url, **options)
     try:
-        with FileLock(folder / f"{study_id}.lock", timeout=0, thread_local=False):
-            yield
-    except Timeout as error:
-        raise Taken from error
+        with _server_lock(engine, "hpo tables", seconds=60) as connection:
+            yield connection
+    except Taken as error:
+        name = url.render_as_string(hide_password=True)
+        raise UnusableDatabase(f"{name} is being prepared by another process for a minute: try again") from error
+    finally:
+        engine.dispose()
+
+
+def note_count(path: Path, study_id: int, n_trials: int) -> None:
+    """Keep outside the file how many trials a run has: a log that was cut is otherwise not missed by SQLite."""
+    with contextlib.suppress(OSError):  # a second witness, no more
+        _count_file(path, study_id).write_text(str(n_trials))
+
+
+def noted_count(path: Path, study_id: int) -> int:
+    """How many trials a run had when last noted; 0 where that is not known."""
+    try:
+        return int(_count_file(path, study_id).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def forget_count(path: Path, study_id: int) -> None:
+    """The run is deleted, and its id may be given again."""
+    _count_file(path, study_id).unlink(missing_ok=True)
+
+
+def _count_file(path: Path, study_id: int) -> Path:
+    return _folder(path) / f"{study_id}.trials"
+
+
+def _folder(path: Path) -> Path:
+    return path.with_name(f"{path.name}-locks")
 
 
 @contextlib.contextmanager
-def _server_lock(engine: sa.Engine, study_id: int) -> Iterator[None]:
-    key = f"hpo run {study_id}"
+def _file_lock(path: Path, study_id: int) -> Iterator[None]:
+    folder = _folder(path)
+    lock = FileLock(folder / f"{study_id}.lock", timeout=0, thread_local=False)
+    try:
+        folder.mkdir(exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise Taken from error
+    except OSError as error:
+        raise UnusableDatabase(f"{path} cannot be written: {folder}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _server_lock(engine: sa.Engine, key: str, seconds: float = 0) -> Iterator[sa.Connection]:
     # The lock belongs to this connection and ends with it, however this process ends.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.detach()  # many locks may be held at once, and the pool is for reading and writing
         if engine.dialect.name == "postgresql":
             number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
             taken, freed = sa.func.pg_try_advisory_lock(number), sa.func.pg_advisory_unlock(number)
         else:
-            taken, freed = sa.func.get_lock(key, 0), sa.func.release_lock(key)
-        if not connection.execute(sa.select(taken)).scalar():
-            raise Taken
+            connection.exec_driver_sql("SET SESSION wait_timeout = 31536000")  # or it ends after 8 idle hours
+            # The server has one set of locks for all its databases.
+            name = sa.func.sha1(sa.func.concat_ws(" ", sa.func.database(), key))
+            taken, freed = sa.func.get_lock(name, 0), sa.func.release_lock(name)
+        until = time.monotonic() + seconds
+        while not connection.execute(sa.select(taken)).scalar():
+            if time.monotonic() >= until:
+                raise Taken
+            time.sleep(0.05)
         try:
-            yield
+            yield connection
         finally:
             with contextlib.suppress(sa.exc.DBAPIError):  # a connection that broke has lost the lock already
                 connection.execute(sa.select(freed))

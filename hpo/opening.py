@@ -1,28 +1,43 @@
 """Opening a study database: which one is meant, whether it is one, and what its errors mean."""
 
 import contextlib
+import functools
 import os
+import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import BaseModel
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from hpo.errors import UnusableDatabase
 
+_ROOM = 2**16  # bytes, of which SQLite needs some even to read
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
 _OPTUNA_TABLES = {"studies", "trials", "version_info"}
+_MYSQL = ("mysql", "mariadb")
+_DRAFT = ".hpo-new-"
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+_HOW = "write sqlite:///FILE, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME"
 
 
 def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
     """The URL meant by a URL, a path, ``:memory:`` or None, with the path of a file made absolute."""
-    text = os.fspath(database) if database is not None else os.environ.get("HPO_DATABASE") or "sqlite:///hpo.db"
+    given = database if database is not None else os.environ.get("HPO_DATABASE") or "sqlite:///hpo.db"
+    try:
+        text = os.fsdecode(given)
+    except TypeError as error:
+        raise UnusableDatabase(f"a database is a path or a URL, and {given!r} is neither: {_HOW}") from error
     if text == ":memory:":
         return sa.URL.create("sqlite")
     if "://" not in text:
@@ -30,37 +45,106 @@ def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
     try:
         url = sa.make_url(text)
     except (ArgumentError, ValueError) as error:
-        raise UnusableDatabase(
-            "the database's URL cannot be parsed: write sqlite:///FILE or postgresql://USER@HOST/NAME"
-        ) from error
+        raise UnusableDatabase(f"the database's URL cannot be parsed: {_HOW}") from error
     if url.get_backend_name() not in _SCHEMES:
-        raise UnusableDatabase(
-            f"{url.get_backend_name()!r} is no database that can be used: write sqlite:///FILE or postgresql://USER@HOST/NAME"
-        )
+        raise UnusableDatabase(f"{url.get_backend_name()!r} is no database that can be used: {_HOW}")
+    if url.port is not None and not 0 < url.port < 2**16:
+        raise UnusableDatabase(f"the database's URL has the port {url.port}: write one from 1 to 65535")
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         return url.set(database=str(Path(url.database).expanduser().resolve()))
+    if url.drivername in _MYSQL and find_spec("MySQLdb") is None:
+        return url.set(drivername=f"{url.drivername}+pymysql")
     return url
 
 
 def engine_options(url: sa.URL) -> dict[str, Any]:
     """How SQLAlchemy opens a database of this kind."""
+    if url.get_backend_name() in _MYSQL:  # its default locks gaps that other runs insert into
+        return {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     if url.get_backend_name() != "sqlite":
         return {"pool_pre_ping": True}
     if url.database in (None, "", ":memory:"):
         return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    path = Path(str(url.database))
+    if path.exists() and not _is_writable(path):
+        return {"creator": functools.partial(_connect_read_only, path), "poolclass": NullPool}
     return {"connect_args": {"timeout": 60}}  # seconds to wait for another writer
+
+
+def _is_writable(path: Path) -> bool:
+    """Whether SQLite can write: the file, and the files it makes beside it."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open a file that cannot be written: through its log where that is complete, or else as it stands."""
+    log, index, journal = (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))
+    immutable = "" if journal.exists() or (log.exists() and index.exists()) else "&immutable=1"
+    if immutable and log.exists() and log.stat().st_size > 0:
+        raise UnusableDatabase(
+            f"{path} cannot be written, and its newest trials are in {log.name}: copy both files to a folder that can "
+            "be written, and name the copy with --database"
+        )
+    uri = f"{path.as_uri()}?mode=ro{immutable}"
+    connection = sqlite3.connect(uri, uri=True, timeout=60, check_same_thread=False)
+    connection.execute("PRAGMA query_only=1")
+    return connection
 
 
 def set_pragmas(connection: Any, _: Any) -> None:
     """What every new connection to a SQLite file is told."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: safe against kill, not waiting for the disk
-    cursor.execute("PRAGMA journal_mode=WAL")
+    if cursor.execute("PRAGMA query_only").fetchone() == (0,):
+        cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: safe against kill, not waiting for the disk
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def create_mysql_tables(connection: sa.Connection | None) -> None:
+    """Optuna's tables, where the database is MySQL or MariaDB and lacks them, with columns that lose nothing."""
+    if connection is not None and connection.dialect.name in _MYSQL:
+        _mysql_tables().create_all(connection)
+
+
+def mysql_repairs(engine: sa.Engine) -> list[str]:
+    """The statements that give tables which Optuna made in MySQL or MariaDB the columns of ours."""
+    if engine.dialect.name not in _MYSQL:
+        return []
+    kept = (
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = database() "
+        "AND (datetime_precision = 6 OR (collation_name = 'utf8mb4_bin' AND data_type <> 'text'))"
+    )
+    with engine.connect() as connection:
+        right = {tuple(row) for row in connection.execute(sa.text(kept))}
+    return [
+        f"ALTER TABLE {table.name} MODIFY {sa.schema.CreateColumn(column).compile(dialect=engine.dialect)};"
+        for table in _mysql_tables().sorted_tables
+        for column in table.columns
+        if isinstance(column.type, (sa.DateTime, sa.String)) and not isinstance(column.type, sa.Enum)
+        if (table.name, column.name) not in right
+    ]
+
+
+def _mysql_tables() -> sa.MetaData:
+    """Optuna's tables with times to the microsecond, texts beyond 64 KB, and names that differ by case."""
+    metadata = sa.MetaData()
+    for table in BaseModel.metadata.sorted_tables:
+        for column in table.to_metadata(metadata).columns:
+            if isinstance(column.type, sa.DateTime):
+                column.type = mysql.DATETIME(fsp=6)
+            elif isinstance(column.type, sa.Text):
+                column.type = mysql.LONGTEXT(collation="utf8mb4_bin")
+            elif isinstance(column.type, sa.String) and not isinstance(column.type, sa.Enum):
+                column.type = sa.String(column.type.length, collation="utf8mb4_bin")
+    return metadata
 
 
 def prepare_file(path: Path, *, must_exist: bool) -> bool:
     """Check an existing file, or create one with Optuna's schema; whether it was created."""
+    for left in path.parent.glob(f"{_DRAFT}*"):  # by a process that was killed while it created a file
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 60:
+                shutil.rmtree(left)
     if path.exists() and (not path.is_file() or path.stat().st_size > 0):
         _check_file(path)
         return False
@@ -68,11 +152,10 @@ def prepare_file(path: Path, *, must_exist: bool) -> bool:
         raise UnusableDatabase(f"there is no study database at {path}: hpo run or hpo compare creates one")
     if not path.parent.is_dir():
         raise UnusableDatabase(f"the folder {path.parent} does not exist: create it, or name another with --database")
-    if path.exists():
-        path.unlink()  # empty: as if it were not there
     # Made aside and moved in whole, so that no other process ever sees half a schema.
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".hpo-new-") as folder:
+        path.unlink(missing_ok=True)  # empty: as if it were not there
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=_DRAFT) as folder:
             draft = Path(folder) / "new.db"
             storage = RDBStorage(str(sa.URL.create("sqlite", database=str(draft))))
             with storage.engine.connect() as connection:
@@ -101,10 +184,14 @@ def _check_file(path: Path) -> None:
         with path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\x00":
                 raise UnusableDatabase(f"{path} is no SQLite database: name another file with --database")
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        uri = f"{path.as_uri()}?mode=ro"
+        opened = sqlite3.connect(uri, uri=True) if _is_writable(path) else _connect_read_only(path)
+        with contextlib.closing(opened) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except (OSError, sqlite3.DatabaseError) as error:
-        raise UnusableDatabase(f"{path} cannot be read as a database: {error}") from error
+        is_full = shutil.disk_usage(path.parent).free < _ROOM
+        why = "the disk is full" if is_full else error
+        raise UnusableDatabase(f"{path} cannot be read as a database: {why}") from error
     if tables and not tables >= _OPTUNA_TABLES:
         raise UnusableDatabase(
             f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): "
@@ -120,8 +207,9 @@ def clear_errors(name: str) -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except ImportError as error:
-        extra = "pip install 'hpo-studies[postgres]'" if name.startswith("postgresql") else "install the one it names"
-        raise UnusableDatabase(f"{name} needs a driver that is not installed: {extra}") from error
+        extra = _EXTRAS.get(sa.make_url(name).get_backend_name())
+        mend = f"pip install 'hpo-studies[{extra}]'" if extra else "install the one it names"
+        raise UnusableDatabase(f"{name} needs a driver that is not installed: {mend}") from error
     except NoSuchModuleError as error:
         raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
     except (DatabaseError, StorageInternalError) as error:

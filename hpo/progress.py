@@ -30,7 +30,9 @@ class Progress:
         self._mode = ("bar" if _is_live() else "lines") if mode == "auto" else mode
         self._metric, self._n_total, self._clock = metric, n_total, clock
         self._n_done = self._n_new = self._n_failed = 0
-        self._run, self._best, self._reference = "", None, None  # type: tuple[str, float | None, float | None]
+        self._run = ""
+        self._best: dict[str, float | None] = {}
+        self._references: dict[str, float | None] = {}
         self._begun = self._last_line = clock()
         self._bar: Any = None
         self._task: Any = None
@@ -54,7 +56,7 @@ class Progress:
 
     def begin_run(self, run: str, *, n_done: int, n_total: int, best: float | None, reference: float | None) -> None:
         """A run begins, or goes on, with ``n_done`` of its ``n_total`` trials told."""
-        self._run, self._best, self._reference = run, best, reference
+        self._run, self._best[run], self._references[run] = run, best, reference
         self._n_done += n_done
         if self._n_total is None:
             self._n_total = n_total
@@ -62,13 +64,15 @@ class Progress:
             self._bar, self._task = _live_bar(self._n_total)
         self._show()
 
-    def told(self, value: float | None, error: str | None) -> None:
-        """A trial was recorded, with its value or its error."""
+    def told(self, run: str, value: float | None, error: str | None) -> None:
+        """A trial of a run was recorded, with its value or its error."""
+        self._run = run
+        best = self._best.get(run)
         self._n_done += 1
         self._n_new += 1
         self._n_failed += error is not None
-        if value is not None and (self._best is None or value > self._best):
-            self._best = value
+        if value is not None and (best is None or value > best):
+            self._best[run] = value
         self._show()
 
     def _show(self) -> None:
@@ -84,7 +88,7 @@ class Progress:
 
     def _text(self, *, short: bool) -> str:
         """The incumbent, the reference, the rate and the time left; short enough for 80 columns in a bar."""
-        best, reference = self._metric.text(self._best), self._metric.text(self._reference)
+        best, reference = (self._metric.text(of.get(self._run)) for of in (self._best, self._references))
         parts = [f"best {best}, ref {reference}" if short else f"{self._metric.label} {best} (reference {reference})"]
         if self._n_failed:
             parts.append(f"{self._n_failed} failed")

@@ -1,23 +1,27 @@
 """The working study: Optuna's samplers asked and told in memory, so that a proposal depends on told trials only."""
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from hpo.evaluation import Evaluation
+from hpo.definition import StudyDefinition
+from hpo.errors import InvalidSpace
 from hpo.grid import GridSampler
 from hpo.hyperparameters import Configuration
 from hpo.records import TrialRecord
+from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed
-from hpo.space import SearchSpace
+from hpo.space import SearchSpace, configuration_key
 
 
 @dataclass(frozen=True)
@@ -25,24 +29,44 @@ class Proposal:
     """A configuration to evaluate.
 
     Attributes:
-        trial: Optuna's trial, asked and not yet told.
-        configuration: stored values of the active hyperparameters.
+        trial: Optuna's trial, asked and not yet told; None for the reference.
+        number: the trial's.
+        configuration: stored values of the active hyperparameters; None for the reference.
+        key: identifies the hyperparameters as the estimator is given them.
         started: when it was proposed; ``clock`` is the same moment on a clock that never steps.
         sampler_seconds: what the proposal took.
         sampler_state: study attributes that the sampler changed by proposing.
     """
 
-    trial: Trial
-    configuration: Configuration
+    trial: Trial | None
+    number: int
+    configuration: Configuration | None
+    key: str
     started: datetime
     clock: float
     sampler_seconds: float
     sampler_state: Mapping[str, Any]
 
+    def finished(self) -> datetime:
+        """Now, on the clock of ``started``."""
+        return self.started + timedelta(seconds=time.perf_counter() - self.clock)
+
+
+class Proposals(Protocol):
+    """Where the trials of a run come from."""
+
     @property
-    def number(self) -> int:
-        """The trial's number."""
-        return self.trial.number
+    def is_exhausted(self) -> bool:
+        """Whether there is nothing left to propose."""
+
+    def propose(self) -> Proposal:
+        """The next trial."""
+
+    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
+        """Take note of what became of a proposal; returns what is to be stored."""
+
+    def retell(self, trial: FrozenTrial) -> None:
+        """Take note of a stored trial that was given as running."""
 
 
 class WorkingStudy:
@@ -55,6 +79,7 @@ class WorkingStudy:
         run: its name, which Optuna's working study bears too.
         space, sampler, start: what is searched, how, and which configurations come first.
         stored: the run's trials so far, in number order.
+        n_told: how many of them the sampler is told at once; the others count as running until they are retold.
         sampler_state: study attributes the run's sampler stored so far.
         retry_failed: whether the grid proposes cells again whose every trial so far failed.
     """
@@ -67,16 +92,21 @@ class WorkingStudy:
         *,
         start: Sequence[Configuration] = (),
         stored: Sequence[FrozenTrial] = (),
+        n_told: int | None = None,
         sampler_state: Mapping[str, Any] | None = None,
         retry_failed: bool = False,
     ) -> None:
         self._run, self._space, self._sampler, self._start = run, space, sampler, start
+        self._begun, self._clock = datetime.now(UTC), time.perf_counter()
         self._storage = InMemoryStorage()
         self._study = _quiet_study(self._storage, str(run))
         self._study_id = self._storage.get_study_id_from_name(str(run))
         for key, value in (sampler_state or {}).items():
             self._storage.set_study_system_attr(self._study_id, key, value)
-        self._study.add_trials(stored)
+        n_told = len(stored) if n_told is None else n_told
+        self._study.add_trials(stored[:n_told])
+        for trial in stored[n_told:]:
+            self._storage.create_new_trial(self._study_id, _as_running(trial))
         self._proposed = {space.key(trial.params) for trial in stored}
         self._persistent: BaseSampler | None = None
         if sampler.kind.is_per_run:
@@ -86,6 +116,11 @@ class WorkingStudy:
             again = failed_configurations(space, stored)
             self._persistent.retry(again)
             self.n_retries = len(again)
+
+    def _now(self) -> tuple[datetime, float]:
+        """The time of day, and the same moment on a clock that is never set back; the first follows the second."""
+        clock = time.perf_counter()
+        return self._begun + timedelta(seconds=clock - self._clock), clock
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -102,7 +137,7 @@ class WorkingStudy:
     def propose(self) -> Proposal:
         """Ask for the next trial."""
         number = len(self.trials)
-        started, clock = datetime.now(UTC), time.perf_counter()
+        started, clock = self._now()
         before = self._storage.get_study_system_attrs(self._study_id)
         if number < len(self._start):
             self._study.enqueue_trial(self._start[number])
@@ -113,17 +148,23 @@ class WorkingStudy:
         configuration = self._space.suggest(trial)
         self._proposed.add(self._space.key(configuration))
         after = self._storage.get_study_system_attrs(self._study_id)
+        seconds = time.perf_counter() - clock
         return Proposal(
             trial=trial,
+            number=number,
             configuration=configuration,
+            key=configuration_key(self._space.use(configuration)),
             started=started,
             clock=clock,
-            sampler_seconds=time.perf_counter() - clock,
+            sampler_seconds=seconds,
             sampler_state={key: value for key, value in after.items() if before.get(key) is not value},
         )
 
     def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
         """Tell the sampler what became of a proposal; returns what is to be stored."""
+        assert proposal.trial is not None  # it is ours
+        assert proposal.configuration is not None
+        attributes = {**attributes, **self._space.quantile_values(proposal.configuration)}
         for fold, score in enumerate(evaluation.fold_scores):
             proposal.trial.report(score, fold)
         for name, value in attributes.items():
@@ -132,8 +173,58 @@ class WorkingStudy:
             told = self._study.tell(proposal.trial, state=TrialState.FAIL)
         else:
             told = self._study.tell(proposal.trial, evaluation.value)
-        elapsed = timedelta(seconds=time.perf_counter() - proposal.clock)
-        return TrialRecord(told, proposal.started, proposal.started + elapsed, proposal.sampler_state)
+        return TrialRecord(told, proposal.started, proposal.finished(), proposal.sampler_state)
+
+    def retell(self, trial: FrozenTrial) -> None:
+        """Tell the sampler what became of a stored trial that counted as running."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        for step, score in trial.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(trial_id, step, score)
+        for name, value in trial.user_attrs.items():
+            self._storage.set_trial_user_attr(trial_id, name, value)
+        self._study.tell(trial.number, trial.value if trial.state == TrialState.COMPLETE else None, trial.state)
+
+
+class ReferenceProposal:
+    """The one trial of a reference run: the estimator's usual hyperparameters."""
+
+    def __init__(self, definition: StudyDefinition, *, is_stored: bool) -> None:
+        self._definition = definition
+        self.is_exhausted = is_stored
+
+    def propose(self) -> Proposal:
+        """The reference."""
+        self.is_exhausted = True
+        key = configuration_key(self._definition.reference_used())
+        return Proposal(None, 0, None, key, datetime.now(UTC), time.perf_counter(), 0.0, {})
+
+    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
+        """What is to be stored."""
+        params = self._params()
+        trial = create_trial(
+            state=TrialState.FAIL if evaluation.value is None else TrialState.COMPLETE,
+            value=evaluation.value,
+            params=params,
+            # One choice each: a reference may lie outside the space.
+            distributions={key: CategoricalDistribution((value,)) for key, value in params.items()},
+            user_attrs=dict(attributes),
+            intermediate_values=dict(enumerate(evaluation.fold_scores)),
+        )
+        trial.number = 0
+        return TrialRecord(trial, proposal.started, proposal.finished(), {})
+
+    def retell(self, trial: FrozenTrial) -> None:
+        """Nobody learns from it."""
+
+    def _params(self) -> dict[str, Any]:
+        """The hyperparameters as they are stored: labels, or the text of an object."""
+        params = {}
+        for name, value in (self._definition.reference or {}).items():
+            try:
+                params[name] = self._definition.space.parameters[name].check(value)
+            except (KeyError, InvalidSpace):
+                params[name] = value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+        return params
 
 
 def failed_configurations(space: SearchSpace, trials: Sequence[FrozenTrial]) -> list[Configuration]:
@@ -142,6 +233,14 @@ def failed_configurations(space: SearchSpace, trials: Sequence[FrozenTrial]) -> 
     succeeded = {keys[trial.number] for trial in trials if trial.state != TrialState.FAIL}
     failed = {keys[trial.number]: dict(trial.params) for trial in trials if trial.state == TrialState.FAIL}
     return [configuration for key, configuration in failed.items() if key not in succeeded]
+
+
+def _as_running(trial: FrozenTrial) -> FrozenTrial:
+    """A stored trial as it was between its proposal and its result."""
+    running = copy.copy(trial)
+    running.state, running.values, running.datetime_complete = TrialState.RUNNING, None, None
+    running.user_attrs, running.intermediate_values = {}, {}
+    return running
 
 
 def _quiet_study(storage: InMemoryStorage, name: str) -> optuna.Study:

@@ -30,6 +30,17 @@ trial_attributes = models.TrialUserAttributeModel.__table__
 trial_system_attributes = models.TrialSystemAttributeModel.__table__
 heartbeats = models.TrialHeartbeatModel.__table__
 
+# The one table of ours: what is known of trials that are not recorded yet. Made when it is first needed.
+held = sa.Table(
+    "hpo_held_results",
+    sa.MetaData(),
+    sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("fold", sa.Integer, primary_key=True, autoincrement=False),  # -1: deaths of its workers
+    sa.Column("configuration", sa.String(64), nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+)
+
 # Statements are built once: building them took as long as running them.
 _LOCK = studies.update().where(studies.c.study_id == sa.bindparam("run")).values(study_id=sa.bindparam("run"))
 _LAST_NUMBER = (
@@ -53,12 +64,14 @@ class TrialRecord:
         trial: number, state, values, parameters, fold scores and attributes.
         started, finished: aware times.
         sampler_state: study system attributes that the trial's proposal changed.
+        was_held: whether results of it were held, which now go.
     """
 
     trial: FrozenTrial
     started: datetime
     finished: datetime
     sampler_state: Mapping[str, Any]
+    was_held: bool = False
 
 
 def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, Any]) -> int:
@@ -126,6 +139,37 @@ def write_trial(connection: sa.Connection, run: str, study_id: int, record: Tria
     _insert_many(connection, trial_system_attributes, _attribute_rows(trial_id, trial.system_attrs))
     if record.sampler_state:
         write_attributes(connection, study_id, record.sampler_state, study_system_attributes)
+    if record.was_held:
+        connection.execute(held.delete().where(held.c.study_id == study_id, held.c.number <= trial.number))
+
+
+def hold(
+    connection: sa.Connection, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]
+) -> None:
+    """Keep results of a trial that is not recorded yet: fold -> its result; fold -1 counts deaths of workers."""
+    own = (held.c.study_id == study_id) & (held.c.number == number)
+    connection.execute(held.delete().where(own, held.c.fold.in_(list(results))))
+    connection.execute(
+        held.insert(),
+        [
+            {
+                "study_id": study_id,
+                "number": number,
+                "fold": fold,
+                "configuration": configuration,
+                "result": json.dumps(result),
+            }
+            for fold, result in results.items()
+        ],
+    )
+
+
+def read_held(connection: sa.Connection, study_id: int) -> dict[tuple[int, str], dict[int, dict[str, Any]]]:
+    """What is held for a run: (number, configuration) -> fold -> result."""
+    found: dict[tuple[int, str], dict[int, dict[str, Any]]] = {}
+    for row in connection.execute(sa.select(held).where(held.c.study_id == study_id)):
+        found.setdefault((row.number, row.configuration), {})[row.fold] = json.loads(row.result)
+    return found
 
 
 def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) -> bool:
@@ -140,6 +184,8 @@ def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) ->
 def delete_run(connection: sa.Connection, study_id: int) -> None:
     """Delete a run and all that belongs to it."""
     lock_run(connection, study_id)
+    if sa.inspect(connection).has_table(held.name):
+        connection.execute(held.delete().where(held.c.study_id == study_id))
     own = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
     for table in (trial_values, trial_params, trial_folds, trial_attributes, trial_system_attributes, heartbeats):
         connection.execute(table.delete().where(table.c.trial_id.in_(own)))

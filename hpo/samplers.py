@@ -42,6 +42,7 @@ class SamplerKind:
         options: names that may be given in parentheses.
         is_per_run: one object serves the whole run, because its proposals depend on the trial's number and
             on what was tried only; otherwise one is made afresh for each trial, from a seed of its own.
+        is_adaptive: whether proposals depend on the results so far.
         supports_conditions: whether conditional hyperparameters are modelled.
         searches: what it proposes from.
         fewest_trials: below this budget it is no better than random search, or does not begin.
@@ -53,6 +54,7 @@ class SamplerKind:
     build: Callable[[SearchSpace, int, Mapping[str, Any]], BaseSampler]
     options: tuple[str, ...] = ()
     is_per_run: bool = False
+    is_adaptive: bool = True
     supports_conditions: bool = True
     searches: str = "the whole space"
     fewest_trials: int = 1
@@ -88,10 +90,13 @@ SAMPLERS: dict[str, SamplerKind] = {
         "every cell of the grid exactly once, in a seeded random order",
         lambda space, seed, options: GridSampler(space, seed),
         is_per_run=True,
+        is_adaptive=False,
         searches="the grid's levels",
     ),
     "random": SamplerKind(
-        "independent uniform draws: the baseline", lambda space, seed, options: RandomSampler(seed=seed)
+        "independent uniform draws: the baseline",
+        lambda space, seed, options: RandomSampler(seed=seed),
+        is_adaptive=False,
     ),
     "tpe": SamplerKind(
         "Bayesian optimization with tree-structured Parzen estimators",
@@ -103,6 +108,7 @@ SAMPLERS: dict[str, SamplerKind] = {
         "quasi-Monte Carlo: scrambled Sobol points, more even than random",
         lambda space, seed, options: QMCSampler(space.names, seed),
         is_per_run=True,
+        is_adaptive=False,
         fewest_trials=8,
     ),
     "cmaes": SamplerKind(

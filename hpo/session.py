@@ -1,21 +1,17 @@
 """A study definition opened on a database: data loaded and hashed once, version settled, reference scored."""
 
 import os
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import StudyDefinition, context_hash, data_hash, versions
-from hpo.errors import InvalidSpace, RunInUse, StudyChanged
-from hpo.evaluation import Problem, evaluate
-from hpo.records import TrialRecord
+from hpo.errors import StudyChanged
+from hpo.evaluation import Problem
+from hpo.publication import Publication
 from hpo.run_name import RunName
-from hpo.space import configuration_key
 
 
 class StudySession:
@@ -36,6 +32,7 @@ class StudySession:
         self._data = definition.load()
         self.hashes = {"data": data_hash(self._data), **definition.fixed_hashes}
         self._problem = Problem(definition, 0, data=self._data)
+        self._n_folds: dict[int, int] = {}
         self.database = as_database(database)  # last: bad input must not leave an empty database behind
         self.version = _settle_version(definition.name, self.database, self.hashes, new_version=new_version)
 
@@ -45,13 +42,38 @@ class StudySession:
             self._problem = Problem(self.definition, split, data=self._data)
         return self._problem
 
+    def n_folds(self, split: int) -> int:
+        """How many folds a configuration is trained on."""
+        if split not in self._n_folds:
+            self._n_folds[split] = self.problem(split).n_folds
+        return self._n_folds[split]
+
+    def publish(self) -> Publication:
+        """The definition and its data in a file, for evaluators in other processes."""
+        return Publication(self.definition, self._data, self.hashes["data"])
+
     def name(self, sampler: str, split: int, seed: int) -> RunName:
         """The name of a run of this study."""
         return RunName(self.definition.name, self.version, sampler, split, seed)
 
-    def open_run(self, name: RunName, budget: int, extra: Mapping[str, Any] | None = None) -> int:
-        """Create the run, or raise its budget; returns its study id."""
+    def open_run(
+        self,
+        name: RunName,
+        budget: int,
+        *,
+        fixed: Mapping[str, Any] | None = None,
+        initial: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Create the run, or raise its budget; returns its study id.
+
+        Args:
+            name: of the run.
+            budget: how many trials it is to have.
+            fixed: attributes that a stored run must have, the same.
+            initial: attributes that it is given when it is created, and keeps.
+        """
         budget = min(budget, 2**53)  # a whole grid may be larger than a database's integers
+        fixed = fixed or {}
         attributes = {
             "study": name.study,
             "version": name.version,
@@ -64,44 +86,25 @@ class StudySession:
             "context": context_hash(self.hashes, name.split),
             **{f"hash_{key}": value for key, value in self.hashes.items()},
             **{f"version_{key}": value for key, value in versions().items()},
-            **(extra or {}),
+            **fixed,
+            **(initial or {}),
         }
         study_id = self.database.create_run(name, attributes)
         stored = self.database.attributes(study_id)
-        changed = [key for key in (extra or {}) if stored.get(key) != attributes[key]]
+        changed = [key for key in fixed if stored.get(key) != fixed[key]]
         if changed:
             raise StudyChanged(f"{name} was made with another {changed[0].removeprefix('hash_')}: rename the sampler")
         if stored.get("budget", 0) < budget or stored.get("stopped"):
             self.database.set_attributes(study_id, {"budget": max(budget, stored.get("budget", 0)), "stopped": None})
         return study_id
 
-    def reference(self, split: int) -> FrozenTrial:
-        """The trial of the estimator's usual hyperparameters on this split, evaluated once per database."""
-        name = self.name("reference", split, 0)
-        study_id = self.open_run(name, budget=1)
-        stored = self.database.optuna_trials(study_id)
-        if stored:
-            return stored[0]
-        used = self.definition.reference_used()
-        started, clock = datetime.now(UTC), time.perf_counter()
-        evaluation = evaluate(self.problem(split), used)
-        params = _reference_params(self.definition)
-        trial = create_trial(
-            state=TrialState.FAIL if evaluation.value is None else TrialState.COMPLETE,
-            value=evaluation.value,
-            params=params,
-            # One choice each: a reference may lie outside the space.
-            distributions={key: CategoricalDistribution((value,)) for key, value in params.items()},
-            user_attrs={**evaluation.attributes(), "configuration": configuration_key(used)},
-            intermediate_values=dict(enumerate(evaluation.fold_scores)),
-        )
-        trial.number = 0
-        finished = started + timedelta(seconds=time.perf_counter() - clock)
-        try:
-            self.database.record(str(name), study_id, TrialRecord(trial, started, finished, {}))
-        except RunInUse:  # another process evaluated it meanwhile; a score is the same whoever computed it
-            return self.database.optuna_trials(study_id)[0]
-        return trial
+    def evaluations(self, split: int) -> dict[str, str]:
+        """Key of each configuration that is COMPLETE in the context of a split -> where: ``run#number``."""
+        return self.database.evaluations(context_hash(self.hashes, split))
+
+    def reference(self, split: int) -> FrozenTrial | None:
+        """The trial of the estimator's usual hyperparameters on this split, where it has been evaluated."""
+        return self.database.trial(str(self.name("reference", split, 0)), 0)
 
 
 def _settle_version(study: str, database: StudyDatabase, hashes: Mapping[str, str], *, new_version: bool) -> int:
@@ -120,14 +123,3 @@ def _settle_version(study: str, database: StudyDatabase, hashes: Mapping[str, st
         f"{study} changed since its runs in {database.name} were made: {', '.join(changed)}; --new-version starts "
         f"{study}@{latest + 1} and takes over the evaluations that still hold, or change it back"
     )
-
-
-def _reference_params(definition: StudyDefinition) -> dict[str, Any]:
-    """The reference's hyperparameters as they are stored: labels, or the text of an object."""
-    params = {}
-    for name, value in (definition.reference or {}).items():
-        try:
-            params[name] = definition.space.parameters[name].check(value)
-        except (KeyError, InvalidSpace):
-            params[name] = value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-    return params

@@ -1,4 +1,4 @@
-"""Durations, and metrics as people read them: errors positive, lower is better."""
+"""Durations, sizes, and metrics as people read them: errors positive, lower is better."""
 
 import math
 import re
@@ -8,6 +8,7 @@ from typing import Any
 
 from hpo.errors import InvalidOption
 
+_MEGABYTES = {"KB": 1 / 1024, "MB": 1.0, "GB": 1024.0, "TB": 1024.0**2}
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -31,6 +32,20 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def parse_size(text: str | float) -> float:
+    """MB (2**20 bytes) of ``500MB``, ``2GB`` or a plain positive number of MB."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]B)?\s*", str(text), re.IGNORECASE)
+    megabytes = float(match[1]) * _MEGABYTES[(match[2] or "MB").upper()] if match else 0.0
+    if not 0 < megabytes < math.inf:
+        raise InvalidOption(f"a size of {text!r} is not understood: write 500MB or 2GB, above zero")
+    return megabytes
+
+
+def format_size(megabytes: float) -> str:
+    """A size of ``megabytes`` (2**20 bytes) for people: ``500 MB``, ``2.1 GB``."""
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.3g} GB"
 
 
 def counted(n: int, noun: str) -> str:

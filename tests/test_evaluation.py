@@ -25,7 +25,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import CrossValidation, Data, Float, Holdout, Int, InvalidDefinition
-from hpo.evaluation import Evaluation, Problem, evaluate
+from hpo.evaluation import Problem, evaluate
+from hpo.results import Evaluation
 
 X, Y = load_iris(return_X_y=True)
 

@@ -25,7 +25,7 @@ def test_a_line_a_minute_with_incumbent_reference_rate_and_time_left(capsys):
         progress.begin_run("digits/tpe/split0-seed0", n_done=10, n_total=50, best=-0.3, reference=-0.25)
         for i in range(20):
             clock.now += 6
-            progress.told(-0.2 if i == 3 else None, "ValueError: no" if i == 4 else None)
+            progress.told("digits/tpe/split0-seed0", -0.2 if i == 3 else None, "ValueError: no" if i == 4 else None)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "digits/tpe/split0-seed0: 20/50 trials, log loss 0.2000 (reference 0.2500), 1 failed, "

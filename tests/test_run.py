@@ -280,7 +280,7 @@ def test_one_interrupt_finishes_the_trial_under_way_and_two_do_not(tmp_path):
             time.sleep(0.05)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "the trial under way is finished and recorded first" in errors
+        assert "what is under way is finished and recorded first" in errors
         assert count(name) - before == (1 if n_signals == 1 else 0)
 
 

@@ -1,5 +1,6 @@
-"""A team's database: a real PostgreSQL, started here in a folder and on a port of its own."""
+"""A team's database: a real PostgreSQL and a real MariaDB, each started here in a folder and on a port of its own."""
 
+import contextlib
 import getpass
 import os
 import pwd
@@ -10,56 +11,76 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conftest import same_trials, tree_study
+from conftest import opened_by_optuna, same_trials, tree_study
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages._rdb import models
+from optuna.trial import create_trial
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
+from hpo import locks
+from hpo.doctor import examine
+from hpo.records import TrialRecord
+from hpo.run_name import RunName
 
-
-def binaries() -> Path | None:
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists()), None)
-
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(binaries() is None, reason="PostgreSQL's server is not installed: apt-get install postgresql"),
-    pytest.mark.skipif(find_spec("psycopg") is None, reason="psycopg is not installed: pip install '.[postgres]'"),
-]
+pytestmark = pytest.mark.slow
 
 
 class Server:
-    """A PostgreSQL cluster; as root it runs as the user nobody, as PostgreSQL refuses to run as root."""
+    """A database server of our own; where we are root it runs as the user nobody, as servers refuse to run as root."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.binaries = folder, binaries()
+        self.folder = folder
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.user = getpass.getuser()
-        if os.geteuid() == 0:
-            self.user = "nobody"
-            shutil.chown(folder, "nobody", pwd.getpwnam("nobody").pw_gid)
-        self._run("initdb", "-D", str(folder / "data"), "-U", "hpo", "-A", "trust", "--no-sync", "-E", "UTF8")
+        user = "nobody" if os.geteuid() == 0 else getpass.getuser()
+        as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        self._options = {"cwd": folder, **(as_user if os.geteuid() == 0 else {})}
+        shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
+        self._initialise()
         self.start()
 
-    def _run(self, program: str, *arguments: str) -> None:
-        as_user = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []}
-        subprocess.run(
-            [str(self.binaries / program), *arguments], check=True, capture_output=True, cwd=self.folder, timeout=120,
-            **(as_user if os.geteuid() == 0 else {}),
-        )  # fmt: skip
+    def _run(self, *command: object) -> None:
+        subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=120, **self._options)
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://hpo@127.0.0.1:{self.port}/{self.database}"
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"d{time.monotonic_ns()}"
+        with hpo.StudyDatabase(self.url) as database, database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(f"CREATE DATABASE {name}")
+        return self.url.removesuffix(self.database) + name
+
+
+class PostgreSQL(Server):
+    scheme, database, package, driver = "postgresql", "postgres", "postgresql", "psycopg"
+
+    @staticmethod
+    def program(name: str) -> "Path | None":
+        found = shutil.which(name)
+        folders = [Path(found).parent] if found else []
+        folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+        return next((folder / name for folder in folders if (folder / name).exists()), None)
+
+    first = program("initdb")
+
+    def _initialise(self) -> None:
+        initdb = self.program("initdb")
+        self._run(initdb, "-D", self.folder / "data", "-U", "hpo", "-A", "trust", "--no-sync", "-E", "UTF8")
 
     def _control(self, *arguments: str) -> None:
-        log = str(self.folder / "log")
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-l", log, "-w", "-o", options, *arguments)
+        data, log = self.folder / "data", self.folder / "log"
+        self._run(self.program("pg_ctl"), "-D", data, "-l", log, "-w", "-o", options, *arguments)
 
     def start(self) -> None:
         self._control("start")
@@ -67,19 +88,71 @@ class Server:
     def stop(self) -> None:
         self._control("-m", "immediate", "stop")
 
-    @property
-    def url(self) -> str:
-        return f"postgresql://hpo@127.0.0.1:{self.port}/postgres"
+
+class MariaDB(Server):
+    scheme, database, package, driver = "mysql", "hpo", "mariadb-server", "pymysql"
+
+    @staticmethod
+    def program(name: str) -> "str | None":
+        return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+
+    first = program("mariadbd")
+
+    def _initialise(self) -> None:
+        install = self.program("mariadb-install-db")
+        self._run(install, "--no-defaults", f"--datadir={self.folder / 'data'}", "--skip-test-db")
+        (self.folder / "first.sql").write_text(
+            "CREATE DATABASE IF NOT EXISTS hpo;\nCREATE USER IF NOT EXISTS hpo;\nGRANT ALL ON *.* TO hpo;\n"
+        )
+
+    def start(self) -> None:
+        places = [f"--{option}={self.folder / option}" for option in ("socket", "pid-file", "log-error")]
+        self._process = subprocess.Popen(
+            [
+                *(self.program("mariadbd"), "--no-defaults", f"--datadir={self.folder / 'data'}", *places),
+                *(f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve"),
+                *(f"--init-file={self.folder / 'first.sql'}", "--innodb-flush-log-at-trx-commit=2"),
+            ],
+            stderr=subprocess.DEVNULL,
+            **self._options,
+        )
+        until = time.monotonic() + 60
+        while time.monotonic() < until and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                if connection.recv(1):
+                    return
+            time.sleep(0.05)
+        raise RuntimeError((self.folder / "log-error").read_text())
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
-@pytest.fixture(scope="module")
-def server():
-    folder = Path(tempfile.mkdtemp(prefix="hpo-pg-"))  # short: a socket's path is limited to 107 bytes
+def where_installed(kind: type[Server]):
+    marks = [
+        pytest.mark.skipif(kind.first is None, reason=f"no server is installed: apt-get install {kind.package}"),
+        pytest.mark.skipif(find_spec(kind.driver) is None, reason=f"{kind.driver} is missing: pip install '.[test]'"),
+    ]
+    return pytest.param(kind, marks=marks, id=kind.__name__)
+
+
+@contextlib.contextmanager
+def running(kind: type[Server]):
+    folder = Path(tempfile.mkdtemp(prefix="hpo-"))  # short: a socket's path is limited to 107 bytes
     folder.chmod(0o755)
-    started = Server(folder)
-    yield started
-    started.stop()
-    shutil.rmtree(folder)
+    started = kind(folder)
+    try:
+        yield started
+    finally:
+        started.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module", params=[where_installed(PostgreSQL), where_installed(MariaDB)])
+def server(request):
+    with running(request.param) as started:
+        yield started
 
 
 @pytest.fixture
@@ -90,10 +163,9 @@ def shared(server):
             database.delete(name)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "grid"])
-def test_the_trials_are_those_of_a_file(shared, tmp_path, sampler):
+def test_the_trials_are_those_of_a_file(shared, tmp_path):
     definition = tree_study()
-    options = {"sampler": sampler, "trials": 14, "progress": "none"}
+    options = {"sampler": "tpe", "trials": 14, "progress": "none"}
     hpo.run(definition, database=shared, **{**options, "trials": 6})
     there = hpo.run(definition, database=shared, **options)
     here = hpo.run(definition, database=tmp_path / "x.db", **options)
@@ -136,24 +208,110 @@ def test_a_run_is_locked_across_processes_and_freed_by_death(shared, server):
     assert len(run.trials) == 4
 
 
-def test_two_coordinators_on_different_runs(shared, server):
+def test_processes_at_once_on_an_empty_database(server):
+    url = server.new_database()
     code = (
-        "import sys\n"
+        "import os, sys, time\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import hpo\nfrom conftest import tree_study\n"
-        "url, seed = sys.argv[1], int(sys.argv[2])\n"
-        "hpo.run(tree_study(), sampler='random', seed=seed, trials=20, database=url, progress='none')\n"
+        "options = {'sampler': 'random', 'trials': 3, 'progress': 'none'}\n"
+        "hpo.run(tree_study(), database=':memory:', **options)\n"  # all is imported before the start
+        "url, start = sys.argv[1], time.time() + 0.3\n"
+        "seed = next((seed for seed in range(1, 8) if os.fork() == 0), 0)\n"
+        "time.sleep(max(0, start - time.time()))\n"
+        "hpo.run(tree_study(), database=url, seed=seed, **options)\n"
+        "if seed:\n"
+        "    os._exit(0)\n"
+        "sys.exit(sum(os.wait()[1] != 0 for _ in range(1, 8)))\n"
     )
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, server.url, str(seed)], stderr=subprocess.PIPE, text=True)
-        for seed in range(3)
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0], errors
-    runs = shared.runs().set_index("run")
-    assert [runs.loc[f"iris-tree/random/split0-seed{seed}", "complete"] for seed in range(3)] == [20] * 3
-    for seed in range(3):
-        assert shared.trials(f"iris-tree/random/split0-seed{seed}")["number"].tolist() == list(range(20))
+    started = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, timeout=120)
+    assert started.returncode == 0, started.stderr
+    with hpo.StudyDatabase(url) as database:
+        for seed in range(8):
+            assert database.trials(f"iris-tree/random/split0-seed{seed}")["number"].tolist() == list(range(3))
+
+
+def test_more_locks_than_the_pool_has_connections(shared):
+    names = [RunName("s", 1, "random", 0, seed) for seed in range(30)]
+    ids = {str(name): shared.create_run(name, {"budget": 4, "metric": "r2"}) for name in names}
+    with contextlib.ExitStack() as held:
+        for name, study_id in ids.items():
+            held.enter_context(shared.holding(name, study_id))
+        for name, study_id in ids.items():
+            shared.record(name, study_id, record(create_trial(value=1.0), 0))
+            with pytest.raises(hpo.RunInUse), shared.holding(name, study_id):
+                pass
+    assert shared.runs()["complete"].tolist() == [1] * 30
+    with shared.holding(*next(iter(ids.items()))):
+        pass
+
+
+def test_locks_are_those_of_one_database(shared, server):
+    with (
+        hpo.StudyDatabase(server.new_database()) as other,
+        locks.locked(shared.engine, None, 1),
+        locks.locked(other.engine, None, 1),
+    ):
+        pass
+
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 654321, tzinfo=UTC)
+
+
+def record(trial, number):
+    trial.number = number
+    return TrialRecord(trial, NOW, NOW + timedelta(microseconds=1_000_001), {})
+
+
+def test_nothing_is_cut_or_confused(shared):
+    choices = [f"{number:05d}" for number in range(20_000)]  # more than 64 KB
+    searched = {
+        "größe 🌳": (0.1 + 0.2, FloatDistribution(0, 1)),
+        "c": (5e-324, FloatDistribution(0, 1)),
+        "C": (1.7976931348623157e308, FloatDistribution(0, 1.7976931348623157e308)),
+        "long": ("19999", CategoricalDistribution(choices)),
+    }
+    trial = create_trial(
+        value=-2.2250738585072014e-308,
+        params={name: value for name, (value, _) in searched.items()},
+        distributions={name: distribution for name, (_, distribution) in searched.items()},
+        user_attrs={"error": "ä🌳" * 50_000, "e": 1, "E": 2},
+    )
+    names = [RunName(study, 1, "tpe", 0, 0) for study in ("bäume-🌳", "a", "A", "ä")]
+    ids = {str(name): shared.create_run(name, {"budget": 4, "metric": "r2"}) for name in names}
+    assert len(set(ids.values())) == 4
+    for name, study_id in ids.items():
+        assert shared.study_id(name) == study_id
+        for _ in range(2):  # as after a commit in doubt
+            shared.record(name, study_id, record(trial, 0))
+        with opened_by_optuna(name, shared.url) as study:
+            (read,) = study.trials
+            assert (read.value, read.params, read.distributions) == (trial.value, trial.params, trial.distributions)
+            assert read.user_attrs == trial.user_attrs
+    assert (shared.trials(study="a")["finished"] - NOW.replace(tzinfo=None)).tolist() == [timedelta(seconds=1.000001)]
+    later = TrialRecord(trial, NOW, NOW + timedelta(seconds=1), {})
+    with pytest.raises(hpo.RunInUse):
+        shared.record("a/tpe/split0-seed0", ids["a/tpe/split0-seed0"], later)
+
+
+def test_tables_that_optuna_made_are_mended_by_what_the_doctor_says(server):
+    url = server.new_database()
+    with hpo.StudyDatabase(url) as database:
+        assert list(examine(database)) == []
+        models.BaseModel.metadata.drop_all(database.engine)
+        models.BaseModel.metadata.create_all(database.engine)
+    with hpo.StudyDatabase(url) as database:
+        found = list(examine(database))
+        if isinstance(server, PostgreSQL):
+            assert found == []
+            return
+        (finding,) = found
+        assert finding.what.startswith("Optuna made the tables")
+        with database.engine.begin() as connection:
+            for statement in finding.mend.split(";")[:-1]:
+                connection.exec_driver_sql(statement)
+        assert list(examine(database)) == []
+        test_nothing_is_cut_or_confused(database)
 
 
 def test_a_server_that_restarts_while_nobody_writes_is_not_noticed(shared, server):
@@ -181,14 +339,13 @@ class Slow(DecisionTreeClassifier):
 
 def test_a_server_that_is_away_for_a_while_loses_and_repeats_nothing(shared, server, tmp_path, capsys):
     definition = tree_study(estimator=Slow())
-    options = {"sampler": "tpe", "trials": 30, "progress": "none"}
+    options = {"sampler": "tpe", "trials": 9, "progress": "none"}
 
     def outage():
-        for _ in range(2):
-            time.sleep(0.7)
-            server.stop()
-            time.sleep(1.0)
-            server.start()
+        time.sleep(0.7)
+        server.stop()
+        time.sleep(1.0)
+        server.start()
 
     thread = threading.Thread(target=outage)
     thread.start()
@@ -198,3 +355,11 @@ def test_a_server_that_is_away_for_a_while_loses_and_repeats_nothing(shared, ser
     here = hpo.run(definition, database=tmp_path / "x.db", **options)
     assert same_trials(run.trials) == same_trials(here.trials)
     here.database.close()
+
+
+@pytest.mark.parametrize(("scheme", "extra"), [("postgresql", "postgres"), ("mysql", "mysql"), ("mariadb", "mysql")])
+def test_a_missing_driver_is_named_with_its_extra(scheme, extra, monkeypatch):
+    for module in ("psycopg", "psycopg2", "MySQLdb", "pymysql"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(hpo.UnusableDatabase, match=rf"pip install 'hpo-studies\[{extra}\]'"):
+        hpo.StudyDatabase(f"{scheme}://hpo@127.0.0.1:1/x")

@@ -1,19 +1,21 @@
 """How a comparison comes about: which runs it needs, running what is missing, and reading them back."""
 
-import time
+import math
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 from hpo.catalogue import find_study
 from hpo.comparison.result import Comparison, Plan
+from hpo.cores import cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
-from hpo.errors import NotComparable, RunFailed
-from hpo.limits import RunOptions
+from hpo.driver import Driver, Job, seconds_of, started
+from hpo.errors import NotComparable
+from hpo.interrupts import finishing_first
+from hpo.limits import RunOptions, check_workers
 from hpo.progress import Progress
 from hpo.run_name import RunName
-from hpo.runner import drive
 from hpo.samplers import Factory, Sampler
 from hpo.session import StudySession
 from hpo.units import format_duration
@@ -29,7 +31,10 @@ def compare(
     trials: int = 50,
     baseline: str = "random",
     database: "StudyDatabase | str | PathLike[str] | None" = None,
+    workers: int | str | None = None,
     timeout: float | None = None,
+    trial_timeout: float | None = None,
+    trial_memory: float | None = None,
     runs_missing: bool = True,
     new_version: bool = False,
     progress: str = "auto",
@@ -43,22 +48,28 @@ def compare(
         trials: budget of each run.
         baseline: the sampler that the others are compared with.
         database: as for :func:`hpo.run`.
+        workers: how many evaluations to run at a time, or the address of a Dask scheduler; None is all cores.
+            It changes how long the comparison takes, and nothing else.
         timeout: seconds after which no further trial begins; complete repetitions are compared.
+        trial_timeout, trial_memory: as for :func:`hpo.run`.
         runs_missing: False only reads; the database must then have every run.
         new_version: where the definition has changed, begin a new version of the study.
         progress: ``auto``, ``bar``, ``lines`` or ``none``.
 
     Raises:
         HpoError: bad input, before the first fit.
-        NotComparable: no repetition is complete for every sampler.
+        NotComparable: no repetition is complete for every sampler, or a run was made with a lag.
     """
+    workers = cores() if workers is None else check_workers(workers)
+    options = RunOptions(trials, timeout, trial_timeout=trial_timeout, trial_memory=trial_memory)
     definition = find_study(study)
     plan = Plan.of(samplers, repetitions=repetitions, trials=trials, baseline=baseline)
     for sampler in plan.samplers:
         sampler.check(definition.space)
     session = StudySession(definition, database, new_version=new_version)
+    _refuse_lags(session, plan)
     if runs_missing:
-        _run_missing(session, plan, timeout, progress)
+        _run_missing(session, plan, workers, options, progress)
     return read_comparison(session, plan)
 
 
@@ -81,48 +92,73 @@ def read_comparison(session: StudySession, plan: Plan) -> Comparison:
     return Comparison(session.definition, study, plan, trials)
 
 
+def _names(session: StudySession, plan: Plan) -> list[RunName]:
+    """Names of the plan's runs, repetition by repetition."""
+    return [
+        session.name(sampler.label, split, seed)
+        for split, seed in plan.numbers(session.definition)
+        for sampler in plan.samplers
+    ]
+
+
 def _missing(session: StudySession, plan: Plan) -> list[RunName]:
     """Names of the runs that are not done up to the plan's budget."""
     runs = session.database.runs()
     told = dict(zip(runs["run"], runs["complete"] + runs["failed"] + runs["pruned"], strict=True))
     exhausted = set(runs.loc[runs["state"] == "done (exhausted)", "run"])
-    names = [
-        session.name(sampler.label, split, seed)
-        for split, seed in plan.numbers(session.definition)
-        for sampler in plan.samplers
+    return [
+        name for name in _names(session, plan) if told.get(str(name), 0) < plan.trials and str(name) not in exhausted
     ]
-    return [name for name in names if told.get(str(name), 0) < plan.trials and str(name) not in exhausted]
 
 
-def _run_missing(session: StudySession, plan: Plan, timeout: float | None, progress: str) -> None:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    options = RunOptions(trials=plan.trials)
-    with Progress(progress, session.definition.shown_metric, len(_missing(session, plan)) * plan.trials) as shown:
-        _announce(session, plan, shown)
-        for split, seed in plan.numbers(session.definition):
-            missing = {name.sampler for name in _missing(session, plan) if name.seed == seed}
-            for sampler in plan.samplers:
-                if sampler.label not in missing:
-                    continue
-                if deadline is not None:
-                    options = RunOptions(trials=plan.trials, timeout=max(deadline - time.monotonic(), 1e-9))
-                try:
-                    drive(session, sampler, seed=seed, split=split, options=options, progress=shown)
-                except RunFailed as error:  # a result like any other: the worst
-                    shown.note(str(error))
+def _refuse_lags(session: StudySession, plan: Plan) -> None:
+    """Runs whose trials were proposed while others were under way are another sampler than runs without."""
+    lags = session.database.lags()
+    for name in _names(session, plan):
+        if lags.get(str(name), 1) > 1:
+            raise NotComparable(
+                f"{name} was proposed with the lag {lags[str(name)]}, as hpo run --workers does, and the others of a "
+                f"comparison are not: hpo delete '{name}', or compare in another database"
+            )
 
 
-def _announce(session: StudySession, plan: Plan, progress: Progress) -> None:
-    """How many fits, and about how long, judged by the reference's time on the first split."""
+def _run_missing(session: StudySession, plan: Plan, workers: int | str, options: RunOptions, progress: str) -> None:
+    """Drive the runs that are missing, repetition by repetition, several at a time."""
+    missing = _missing(session, plan)
+    samplers = {sampler.label: sampler for sampler in plan.samplers}
+    with Progress(progress, session.definition.shown_metric, len(missing) * plan.trials) as shown:
+        if not missing:
+            shown.note(f"{session.definition.name}: every run is there, 0 fits to go")
+            return
+        names = set(map(str, _names(session, plan)))
+        with started(session, names, workers, options, 1, shown) as engine, finishing_first() as interrupts:
+            driver = Driver(session, engine, options, interrupts, shown)
+            driver.evaluate_reference(missing[0].split)
+            _announce(session, plan, missing, engine.n_workers, shown)
+            jobs = [Job(name, samplers[name.sampler], rank=name.seed) for name in missing]
+            for split, rank in {name.split: name.seed for name in reversed(missing)}.items():
+                if session.reference(split) is None:
+                    jobs.append(driver.reference_job(split, rank))
+            for loop in driver.drive(jobs):
+                if loop.failures and loop.best is None and loop.name.sampler in samplers:  # a result like any other
+                    error = loop.failures.most_common(1)[0][0]
+                    shown.note(f"every trial of {loop.name} failed, such as with: {error}")
+    if interrupts.requested:
+        raise KeyboardInterrupt
+
+
+def _announce(session: StudySession, plan: Plan, missing: list[RunName], n_workers: int, progress: Progress) -> None:
+    """How many fits, and about how long, judged by the reference's time on one split."""
     runs = session.database.runs()
     told = dict(zip(runs["run"], runs["complete"] + runs["failed"] + runs["pruned"], strict=True))
-    n_trials = sum(plan.trials - min(told.get(str(name), 0), plan.trials) for name in _missing(session, plan))
-    reference = session.reference(plan.numbers(session.definition)[0][0])
-    n_folds = len(session.problem(plan.numbers(session.definition)[0][0]).partition.folds)
-    seconds = reference.user_attrs["fit_seconds"] + reference.user_attrs["score_seconds"]
-    splits = len({split for split, _ in plan.numbers(session.definition)})
+    n_trials = sum(plan.trials - min(told.get(str(name), 0), plan.trials) for name in missing)
+    n_folds = session.n_folds(missing[0].split)
+    reference = session.reference(missing[0].split)
+    n_references = len({name.split for name in missing})
+    seconds = math.nan if reference is None else (n_trials + n_references) * seconds_of(reference) / n_workers
     progress.note(
-        f"{session.definition.name}: {', '.join(s.label for s in plan.samplers)}; {plan.repetitions} repetitions x "
-        f"{plan.trials} trials x {n_folds} folds: {n_trials * n_folds} fits to go"
-        + (f", about {format_duration((n_trials + splits) * seconds)}" if n_trials else "")
+        f"{session.definition.name}: {', '.join(s.label for s in plan.samplers)}; "
+        f"{plan.repetitions} repetitions x {plan.trials} trials x {n_folds} folds: {n_trials * n_folds} fits to go"
+        + (f", about {format_duration(seconds)}" if math.isfinite(seconds) else "")
+        + (f" with {n_workers} workers" if n_workers > 1 else "")
     )

@@ -67,7 +67,7 @@ class Comparison:
         plan: samplers, repetitions, trials.
         finals: tidy, one row per run: sampler, repetition, split, value (NaN without success), trials, failed,
             fit_seconds, sampler_seconds.
-        curves: tidy, one row per trial: sampler, repetition, trial (from 1), seconds (since the run's start),
+        curves: tidy, one row per trial: sampler, repetition, trial (from 1), seconds (its trials so far took),
             incumbent (best value so far; NaN before the first success).
         reference: tidy, one row per split: split, value.
         resplit: whether the repetitions differ in their rows; otherwise in the samplers' randomness only.
@@ -220,7 +220,8 @@ class Comparison:
 
 def _curves(trials: pd.DataFrame) -> pd.DataFrame:
     groups = trials.groupby(["sampler", "repetition"], sort=False)
-    seconds = (trials["finished"] - groups["started"].transform("min")).dt.total_seconds()
+    spent = (trials["finished"] - trials["started"]).dt.total_seconds()  # without the pauses between interruptions
+    seconds = spent.groupby([trials["sampler"], trials["repetition"]], sort=False).cumsum()
     return pd.DataFrame(
         {
             "sampler": trials["sampler"],

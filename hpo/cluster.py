@@ -1,0 +1,342 @@
+"""Evaluations behind Dask: a cluster in this process, or a running one by the address of its scheduler.
+
+A task runs in a thread of a Dask worker and hands its unit to an evaluator, a child process of that worker, so that
+a fit that crashes, hangs or explodes ends its evaluator and nothing else.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import queue
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+from distributed import Client, Future, LocalCluster, get_worker
+from distributed.scheduler import KilledWorker
+
+from hpo.cores import share_of_cores
+from hpo.definition import versions
+from hpo.engine import Unit, UnitResult
+from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
+from hpo.evaluator import Answer, Evaluator, Request
+from hpo.publication import Publication
+
+SCHEMES = ("dask", "tcp", "tls")
+_SETTINGS = {
+    "distributed.worker.profile.enabled": False,  # it samples every thread a hundred times a second
+    "distributed.admin.tick.interval": "1s",
+    "distributed.scheduler.worker-saturation": "inf",  # we decide ourselves how much is on its way
+    "distributed.scheduler.allowed-failures": 0,  # and count attempts ourselves
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
+_SECONDS_TO_CONNECT = 5
+_SECONDS_IN_SILENCE = 5
+_SECONDS_BETWEEN_LOOKS = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a Dask worker is sent.
+
+    Attributes:
+        unit: what to evaluate.
+        path: of the publication, on the coordinator's machine.
+        memory_mb: limit of the evaluator's resident memory, or None.
+        threads: that one evaluator may use at most, or None for its share of the machine.
+        slots: host -> how many units it evaluates at a time.
+        versions: of the coordinator's packages.
+        coordinator: whose evaluators it may use.
+    """
+
+    unit: Unit
+    path: str
+    memory_mb: float | None
+    threads: int | None
+    slots: dict[str, int]
+    versions: dict[str, str]
+    coordinator: str
+
+
+class Workers:
+    """An engine of several workers.
+
+    Args:
+        workers: their number, or the address of a Dask scheduler.
+        publication: definition and data.
+        memory_mb: limit of each evaluator's resident memory, or None.
+        threads: that one evaluator may use; it never gets more than its share of the machine.
+        note: is told when workers are waited for.
+
+    Raises:
+        InvalidOption: no scheduler answers at the address.
+    """
+
+    def __init__(
+        self,
+        workers: int | str,
+        publication: Publication,
+        *,
+        memory_mb: float | None = None,
+        threads: int | None = None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._publication, self._memory_mb, self._threads = publication, memory_mb, threads
+        self._waiting: deque[Unit] = deque()
+        self._futures: dict[str, tuple[Future[Any], Unit]] = {}
+        self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._keys = itertools.count()
+        self._id = uuid.uuid4().hex
+        self._is_local = isinstance(workers, int)
+        self._looked = 0.0
+        self._cluster: LocalCluster | None = None
+        self._slots: dict[str, int] = {"": workers} if isinstance(workers, int) else {}
+        self._client = self._start_local(workers) if isinstance(workers, int) else self._connect(workers)
+        try:
+            if isinstance(workers, str):
+                self._wait_for_a_worker(workers, note)
+                self._share_publication()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def n_workers(self) -> int:
+        """How many units the workers evaluate at a time; those of a cluster come and go."""
+        return max(sum(self._slots.values()), 1)
+
+    def _start_local(self, n_workers: int) -> "Client":
+        with dask.config.set(_SETTINGS):
+            self._cluster = LocalCluster(
+                n_workers=1,
+                threads_per_worker=n_workers,
+                processes=False,
+                dashboard_address="127.0.0.1:0",  # without an address it would listen to the network
+                worker_dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+            client = Client(self._cluster, set_as_default=False)
+        _evaluators(self._id).prepare(n_workers, share_of_cores(n_workers, self._threads))
+        return client
+
+    def _connect(self, address: str) -> "Client":
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said by us, in one line
+        url = address.replace("dask://", "tcp://")
+        try:
+            with dask.config.set(_SETTINGS):
+                return Client(url, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({reason})") from error
+
+    def _wait_for_a_worker(self, address: str, note: Callable[[str], None]) -> None:
+        begun = time.monotonic()
+        while not self._slots:
+            self._look_for_workers()
+            if self._slots:
+                return
+            if begun and time.monotonic() - begun > _SECONDS_IN_SILENCE:
+                begun = 0.0
+                url = address.replace("dask://", "tcp://")
+                note(f"{address} has no workers yet; waiting for the first, as of dask worker {url}")
+            time.sleep(0.2)
+            self._check_connection()
+
+    def _look_for_workers(self) -> None:
+        """Note how many units each host evaluates at a time."""
+        self._looked = time.monotonic()
+        slots: Counter[str] = Counter()
+        for worker in self._client.scheduler_info(n_workers=-1)["workers"].values():
+            slots[worker["host"]] += worker["nthreads"]
+        self._slots = dict(slots)
+
+    def _share_publication(self) -> None:
+        path = str(self._publication.path)
+        if not all(self._client.run(_sees, path).values()):
+            self._client.upload_file(path, load=False)  # workers that join later are sent it too
+
+    def submit(self, unit: Unit) -> None:
+        """Queue a unit, and send it when a worker has or will soon have room."""
+        self._waiting.append(unit)
+        self._send()
+
+    def _send(self) -> None:
+        # One more than can run, so that no worker waits for us between two units.
+        while self._waiting and len(self._futures) < self.n_workers + 1:
+            unit = self._waiting.popleft()
+            path = str(self._publication.path)
+            task = Task(unit, path, self._memory_mb, self._threads, self._slots, versions(), self._id)
+            key = f"hpo-{self._id}-{next(self._keys)}"
+            future = self._client.submit(evaluate_unit, task, key=key, pure=False)
+            self._futures[key] = future, unit
+            future.add_done_callback(self._finished.put)
+
+    def wait(self) -> UnitResult:
+        """The next result.
+
+        Raises:
+            ClusterLost: the scheduler is gone.
+            WorkerBroken: a worker lacks something.
+        """
+        while True:
+            try:
+                future = self._finished.get(timeout=0.5)
+            except queue.Empty:
+                self._check_connection()
+                if not self._is_local and time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
+                    self._look_for_workers()
+                    self._send()
+                continue
+            if future.key not in self._futures:  # cancelled by us
+                continue
+            if future.status == "cancelled":
+                self._check_connection(is_lost=True)
+            unit = self._futures.pop(future.key)[1]
+            self._send()
+            try:
+                answer: Answer = future.result()
+            except KilledWorker:
+                answer = Answer((), "the end of its Dask worker")
+            except HpoError:
+                raise
+            except Exception as error:
+                raise WorkerBroken(
+                    f"a worker cannot evaluate ({type(error).__name__}: {error}): it needs the same Python and the "
+                    "same packages as this process, hpo-studies among them"
+                ) from error
+            return UnitResult(unit, answer.folds, answer.died)
+
+    def _check_connection(self, *, is_lost: bool = False) -> None:
+        if is_lost or self._client.status != "running":
+            raise ClusterLost("the connection to the Dask scheduler is lost; the same command goes on from here")
+
+    def give_back(self) -> list[Unit]:
+        """The units that were not sent to a worker."""
+        units = list(self._waiting)
+        self._waiting.clear()
+        return units
+
+    def cancel(self, run: str, number: int | None = None) -> None:
+        """Forget the units of a trial, or of a whole run; an evaluator that is at one of them is killed."""
+        self._waiting = deque(unit for unit in self._waiting if not unit.is_of(run, number))
+        for key, (future, unit) in list(self._futures.items()):
+            if unit.is_of(run, number):
+                del self._futures[key]
+                future.cancel()
+        self._send()
+
+    def close(self) -> None:
+        """End the evaluators, and the cluster where it is ours."""
+        futures = [future for future, _ in self._futures.values()]
+        self._futures.clear()
+        if self._is_local:
+            close_evaluators(self._id)
+        elif self._client.status == "running":
+            with contextlib.suppress(Exception):  # it may go away meanwhile: nothing is lost
+                self._client.cancel(futures)
+                self._client.run(close_evaluators, self._id)
+        self._client.close(timeout=2)
+        if self._cluster is not None:
+            self._cluster.close(timeout=2)
+
+
+# --- in a Dask worker ---
+
+
+class _Evaluators:
+    """The evaluators of one coordinator in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[Evaluator] = []
+        self._busy: set[Evaluator] = set()
+
+    def prepare(self, n: int, threads: int) -> None:
+        """Start some ahead: they take a second or two to come up."""
+        self._idle += [Evaluator(threads) for _ in range(n)]
+
+    @contextlib.contextmanager
+    def one(self, threads: int) -> Iterator[Evaluator]:
+        """An idle one, or a new one, for the time of a unit."""
+        with self._lock:
+            while self._idle:
+                evaluator = self._idle.pop()
+                if evaluator.is_alive and evaluator.threads == threads:
+                    break
+                evaluator.kill()
+            else:
+                evaluator = Evaluator(threads)
+            self._busy.add(evaluator)
+        try:
+            yield evaluator
+        finally:
+            with self._lock:
+                self._busy.discard(evaluator)
+                if evaluator.is_alive:
+                    self._idle.append(evaluator)
+
+    def close(self) -> None:
+        """Kill all, idle or not."""
+        with self._lock:
+            for evaluator in [*self._idle, *self._busy]:
+                evaluator.kill()
+            self._idle.clear()
+
+
+_COORDINATORS: dict[str, _Evaluators] = {}
+
+
+def _evaluators(coordinator: str) -> _Evaluators:
+    return _COORDINATORS.setdefault(coordinator, _Evaluators())
+
+
+def close_evaluators(coordinator: str) -> None:
+    """Kill the evaluators of a coordinator in this process."""
+    _COORDINATORS.pop(coordinator, _Evaluators()).close()
+
+
+def evaluate_unit(task: Task) -> Answer:
+    """Evaluate a unit in an evaluator of this Dask worker.
+
+    Raises:
+        WorkerBroken: other versions than the coordinator's, or an evaluator that cannot start.
+    """
+    worker = get_worker()
+    if versions() != task.versions:
+        differing = [
+            f"{name} {versions().get(name)} instead of {v}"
+            for name, v in task.versions.items()
+            if versions().get(name) != v
+        ]
+        raise WorkerBroken(f"the worker {worker.address} has {', '.join(differing)}: install the same versions there")
+    host = worker.address.split("://")[-1].rpartition(":")[0]
+    slots = task.slots.get(host, task.slots.get("", worker.state.nthreads))
+    uploaded = os.path.join(worker.local_directory, os.path.basename(task.path))
+    unit = task.unit
+    request = Request(
+        uploaded if os.path.exists(uploaded) else task.path,
+        unit.split, unit.configuration, unit.folds, unit.seconds, task.memory_mb,
+    )  # fmt: skip
+    key = worker.get_current_task()
+    with _evaluators(task.coordinator).one(share_of_cores(slots, task.threads)) as evaluator:
+        return evaluator.evaluate(request, lambda: _is_wanted(worker, key))
+
+
+def _sees(path: str) -> bool:
+    """Whether this machine shares the coordinator's disk."""
+    return os.path.exists(path)
+
+
+def _is_wanted(worker: Any, key: Any) -> bool:
+    """Whether the coordinator still waits for a task: Dask cannot end a thread, it only marks the task."""
+    state = worker.state.tasks.get(key)
+    return state is not None and state.state != "cancelled"

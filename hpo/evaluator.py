@@ -1,0 +1,270 @@
+"""An evaluator: a child process that trains and scores, and that can be killed without harm to anybody else.
+
+The parent's side is :class:`Evaluator`. The child reads requests from its standard input and answers on its
+standard output; what fits print goes to standard error. When the parent dies, the input ends and the child with it.
+"""
+
+import contextlib
+import functools
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+from hpo.errors import WorkerBroken
+from hpo.evaluation import Problem, evaluate_folds
+from hpo.publication import read_publication
+from hpo.results import FoldResult
+from hpo.units import format_duration, format_size
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
+)  # fmt: skip
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+@dataclass(frozen=True)
+class Request:
+    """Folds of one configuration to evaluate.
+
+    Attributes:
+        path: of the published definition and data.
+        split: which rows train and validate.
+        configuration: stored values of the hyperparameters; None is the reference.
+        folds: their numbers.
+        seconds: after which it is killed, or None.
+        memory_mb: resident memory of the process beyond which it is killed, or None.
+    """
+
+    path: str
+    split: int
+    configuration: Mapping[str, Any] | None
+    folds: tuple[int, ...]
+    seconds: float | None = None
+    memory_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request: results of its folds, in order, and why the child died, if it did."""
+
+    folds: tuple[FoldResult, ...]
+    died: str | None = None
+
+
+class Evaluator:
+    """One child process, started at once.
+
+    Args:
+        threads: that its BLAS and OpenMP may use.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        path = os.pathsep.join(dict.fromkeys(entry or os.getcwd() for entry in sys.path))
+        limits = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from hpo.evaluator import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **limits, "PYTHONPATH": path},
+            start_new_session=True,  # a Ctrl-C in the terminal is the parent's to handle
+        )
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._is_ready = False
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream, contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
+            while True:
+                self._messages.put(pickle.load(stream))
+        self._messages.put(None)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take a request."""
+        return self._process.poll() is None
+
+    def evaluate(self, request: Request, is_wanted: Callable[[], bool] = lambda: True) -> Answer:
+        """Train and score; what exceeds its time or memory, or is no longer wanted, is killed with its process.
+
+        Raises:
+            WorkerBroken: the child cannot start, or cannot read the study.
+        """
+        results: list[FoldResult] = []
+        begun: float | None = None
+        looked = time.monotonic()
+        try:
+            pickle.dump(request, self._input)
+            self._input.flush()
+        except OSError:
+            return self._dead(results)
+        while True:
+            try:
+                message = self._messages.get(timeout=_SECONDS_BETWEEN_LOOKS)
+            except queue.Empty:
+                message = ("nothing",)
+            match message:
+                case None:
+                    return self._dead(results)
+                case ("ready",):
+                    self._is_ready = True
+                case ("broken", text):
+                    raise WorkerBroken(text)
+                case ("begun",):
+                    begun = time.monotonic()
+                case ("fold", FoldResult() as result):
+                    results.append(result)
+                case ("done",):
+                    return Answer(tuple(results))
+            spent = 0.0 if begun is None else time.monotonic() - begun
+            if request.seconds is not None and spent > request.seconds:
+                error = f"TrialTimeout: not done after {format_duration(spent)}; killed"
+                return self._killed(results, error, spent)
+            if time.monotonic() - looked >= _SECONDS_BETWEEN_LOOKS:
+                looked = time.monotonic()
+                if request.memory_mb is not None and begun is not None:
+                    used = self._resident_mb()
+                    if used > request.memory_mb:
+                        error = f"TrialMemory: took {format_size(used)}, above {format_size(request.memory_mb)}; killed"
+                        return self._killed(results, error, spent, used)
+                if not is_wanted():
+                    self.kill()
+                    return Answer(tuple(results), "it was not wanted any more")
+
+    @property
+    def _input(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def _killed(self, results: list[FoldResult], error: str, spent: float, peak_mb: float = float("nan")) -> Answer:
+        self.kill()
+        earlier = sum(result.seconds for result in results)
+        failed = FoldResult(fit_seconds=max(spent - earlier, 0.0), peak_memory_mb=peak_mb, error=error)
+        return Answer((*results, failed))
+
+    def _dead(self, results: list[FoldResult]) -> Answer:
+        code = self._process.wait()
+        self.kill()  # what it may have started itself
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if not self._is_ready and code >= 0:
+            raise WorkerBroken(f"an evaluator process ended with {how} before it was ready; its own words are above")
+        return Answer(tuple(results), how)
+
+    def _resident_mb(self) -> float:
+        """Resident memory of the child and of what it started, in MB."""
+        import psutil
+
+        try:
+            child = psutil.Process(self._process.pid)
+            used: int = child.memory_info().rss
+            for other in child.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    memory = other.memory_info()
+                    used += memory.rss - getattr(memory, "shared", 0)
+        except psutil.Error:
+            return 0.0
+        return used / 2**20
+
+    def kill(self) -> None:
+        """End it now, with every process it has started."""
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        self._reader.join(timeout=1)  # a process that escaped from the group may hold its output open
+        with contextlib.suppress(OSError):
+            self._input.close()
+
+
+# --- the child's side ---
+
+
+def serve() -> None:
+    """Answer requests until standard input ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(2, 1)  # what fits print must not fall between the answers
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests, waiting), daemon=True).start()
+
+    def answer(*message: Any) -> None:
+        answers.write(pickle.dumps(message))
+        answers.flush()
+
+    answer("ready")
+    while True:
+        request = waiting.get()
+        try:
+            problem = _problem(request.path, request.split)
+            used = problem.used(request.configuration)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no trial can be evaluated here
+            answer("broken", f"an evaluator cannot read the study: {type(error).__name__}: {error}")
+            continue
+        answer("begun")
+        for result in _limited(evaluate_folds(problem, used, request.folds), request.memory_mb):
+            answer("fold", result)
+        answer("done")
+
+
+def _receive(requests: IO[bytes], waiting: "queue.SimpleQueue[Request]") -> None:
+    with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+        while True:
+            waiting.put(pickle.load(requests))
+    os._exit(0)  # the parent is gone, and with it whoever wanted the result
+
+
+@functools.lru_cache(maxsize=2)
+def _study(path: str) -> Any:
+    from threadpoolctl import threadpool_limits
+
+    study = read_publication(path)
+    threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))  # libraries that were loaded in spite of the variables
+    return study
+
+
+@functools.lru_cache(maxsize=32)
+def _problem(path: str, split: int) -> Problem:
+    definition, data = _study(path)
+    return Problem(definition, split, data=data)
+
+
+def _limited(results: Iterator[FoldResult], memory_mb: float | None) -> Iterator[FoldResult]:
+    """Let the kernel refuse memory beyond the limit (Linux); elsewhere the parent watches alone."""
+    if memory_mb is None or not sys.platform.startswith("linux"):
+        yield from results
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    while True:
+        page_mb = resource.getpagesize() / 2**20
+        with open("/proc/self/statm") as statm:
+            fields = [int(field) * page_mb for field in statm.read().split()]
+        resident, private = fields[1], fields[5]
+        if resident >= memory_mb:
+            has = f"{format_size(resident)} for libraries and data"
+            yield FoldResult(error=f"TrialMemory: the process takes {has} alone, above {format_size(memory_mb)}")
+            return
+        resource.setrlimit(resource.RLIMIT_DATA, (int((private + memory_mb - resident) * 2**20), hard))
+        try:
+            result = next(results, None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+        if result is None:
+            return
+        if result.error is not None and "MemoryError" in result.error.partition(":")[0]:
+            result = replace(result, error=f"TrialMemory: above {format_size(memory_mb)} ({result.error})")
+        yield result

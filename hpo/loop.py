@@ -1,0 +1,344 @@
+"""One run while it is driven: what is proposed, what is under way, what is told and recorded."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.engine import Unit, UnitResult
+from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
+from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions, Told
+from hpo.progress import Progress
+from hpo.proposals import Proposal, Proposals, ReferenceProposal, WorkingStudy
+from hpo.results import Evaluation, FoldResult, combine
+from hpo.run_name import RunName
+from hpo.samplers import Sampler
+from hpo.session import StudySession
+from hpo.units import format_duration
+
+MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer
+_WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
+_DEATHS = -1  # where they are held, beside the folds
+
+
+@dataclass
+class _UnderWay:
+    """A trial between its proposal and its record; or a stored one that counts as running on a resumed run."""
+
+    number: int
+    proposal: Proposal | None = None
+    stored: FrozenTrial | None = None
+    evaluation: Evaluation | None = None
+    origin: str | None = None
+    results: dict[int, FoldResult] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
+    deaths: int = 0
+    was_held: bool = False
+
+    @property
+    def key(self) -> str | None:
+        return None if self.proposal is None else self.proposal.key
+
+    @property
+    def is_finished(self) -> bool:
+        return self.evaluation is not None or self.stored is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is known of it, and nobody is at it."""
+        return not self.is_finished and not self.asked and not self.results
+
+
+class RunLoop:
+    """One run, from its stored trials to its end. Whoever drives it submits its units and gives it their results.
+
+    A run has a lag N: trial n is proposed when exactly the trials 0 to n - N are told, in order. Where proposals
+    do not depend on what was told (grid, random, quasi-Monte Carlo) N is 1, and any number may be begun ahead.
+
+    Args:
+        session, name, study_id: the run, whose lock is held.
+        sampler: proposes; None where the run is the reference.
+        options: when it ends, and what a trial may take.
+        stop: says why nothing more is to be proposed (``timeout``, ``interrupted``), or None.
+
+    Attributes:
+        n_ahead: how many trials to have under way where proposals do not depend on results.
+    """
+
+    def __init__(
+        self,
+        session: StudySession,
+        name: RunName,
+        study_id: int,
+        sampler: Sampler | None,
+        options: RunOptions,
+        *,
+        stop: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.name, self._study_id = name, study_id
+        self._session, self._options, self._stop = session, options, stop
+        self._metric, self._n_folds = session.definition.shown_metric.key, session.n_folds(name.split)
+        stored = session.database.optuna_trials(study_id)
+        self._check(stored)
+        self._is_adaptive = sampler is not None and sampler.kind.is_adaptive
+        lag = int(session.database.attributes(study_id).get("lag", 1)) if self._is_adaptive else 1
+        if self._is_adaptive and options.lag not in {None, lag}:
+            raise InvalidOption(f"lag={options.lag}: {name} has the lag {lag} and keeps it; leave the option out")
+        self._lag = lag
+        self.n_ahead = 1
+        n_told = max(len(stored) - lag + 1, 0)
+        self._proposals: Proposals
+        if sampler is None:
+            self._budget: int | None = 1
+            self._proposals = ReferenceProposal(session.definition, is_stored=bool(stored))
+        else:
+            # The whole grid has no budget: it ends when every cell was tried, and again for those retried.
+            self._budget = None if sampler.is_grid and options.trials is None else options.trials or DEFAULT_TRIALS
+            self._proposals = WorkingStudy(
+                name,
+                session.definition.space,
+                sampler,
+                start=[dict(configuration) for configuration in session.definition.start],
+                stored=stored,
+                n_told=n_told,
+                sampler_state=session.database.sampler_state(study_id),
+                retry_failed=options.retry_failed,
+            )
+        self._recorded = {trial.number: trial for trial in stored}
+        self._told = Told(options)
+        for trial in stored[:n_told]:
+            self._told.add(trial)
+        self._under_way = {trial.number: _UnderWay(trial.number, stored=trial) for trial in stored[n_told:]}
+        self._held = session.database.held(study_id)
+        self._origins = session.evaluations(name.split) if options.reuse and sampler is not None else {}
+        self._n_proposed = self.n_recorded = len(stored)
+        self._ended: str | None = None
+        self.reason: str | None = None
+        self.n_new = self.n_reused = 0
+        self.seconds = 0.0
+        self._n_results = 0
+        self.warnings: Counter[str] = Counter()
+
+    def _check(self, stored: list[FrozenTrial]) -> None:
+        database = self._session.database
+        n_lost = database.n_lost(self._study_id, len(stored))
+        if n_lost:
+            raise UnusableDatabase(
+                f"{self.name} has {len(stored)} trials in {database.name}, and {n_lost} more were recorded: "
+                "its file or the -wal beside it was damaged or replaced; hpo doctor says what can be done"
+            )
+        for position, trial in enumerate(stored):
+            if trial.number != position or not trial.state.is_finished() or "configuration" not in trial.user_attrs:
+                raise StudyChanged(
+                    f"trial {trial.number} of {self.name} ({trial.state.name}) was not recorded by hpo: "
+                    f"something else wrote to this run; remove it with hpo delete '{self.name}', then run it anew"
+                )
+
+    @property
+    def width(self) -> int:
+        """How many trials may be under way."""
+        return self._lag if self._is_adaptive else self.n_ahead
+
+    @property
+    def best(self) -> float | None:
+        """The incumbent's value."""
+        values = [t.value for t in self._recorded.values() if t.state == TrialState.COMPLETE and t.value is not None]
+        return max(values, default=None)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Error -> how many of the recorded trials failed with it."""
+        failed = [trial for trial in self._recorded.values() if trial.state == TrialState.FAIL]
+        return Counter(trial.user_attrs.get("error", "an unknown error") for trial in failed)
+
+    # --- what the driver does with it ---
+
+    def advance(self, unit_seconds: float, progress: Progress) -> list[Unit]:
+        """Tell and record what can be, propose what may be; returns what is to be evaluated next.
+
+        Args:
+            unit_seconds: about how long a unit should take.
+            progress: is told of each trial recorded.
+        """
+        while True:
+            while self._may_propose() and len(self._under_way) < self.width:
+                self._propose()
+            for trial in self._under_way.values():
+                if trial.is_idle:
+                    self._take_over(trial)
+            head = next(iter(self._under_way.values()), None)
+            if head is None or not head.is_finished:
+                break
+            del self._under_way[head.number]
+            self._tell(head, progress)
+        units: list[Unit] = []
+        if self._ended not in UNFINISHED:
+            for trial in self._under_way.values():
+                if not trial.is_finished and not self._waits_for_an_equal(trial):
+                    units += self._units(trial, unit_seconds)
+        elif not any(trial.asked for trial in self._under_way.values()):
+            for trial in self._under_way.values():
+                self._hold(trial, trial.results, worth=0.0)
+            self._under_way.clear()
+        if not self._under_way:
+            self.reason = self._reason()
+        return units
+
+    def receive(self, result: UnitResult) -> bool:
+        """Take note of a unit's result; whether nothing more is wanted of its trial."""
+        trial = self._under_way.get(result.unit.number)
+        if trial is None or trial.is_finished:
+            return True
+        new = dict(zip(result.unit.folds, result.folds, strict=False))
+        trial.asked -= set(result.unit.folds)
+        if result.died is not None:
+            trial.deaths += 1
+            if trial.deaths >= MOST_DEATHS:
+                error = f"WorkerDied: {trial.deaths} workers died of it, the last by {result.died}"
+                known = trial.results.keys() | new.keys()
+                new[min(set(range(self._n_folds)) - known)] = FoldResult(error=error)
+        trial.results |= new
+        self.seconds += sum(fold.seconds for fold in result.folds)
+        self._n_results += len(result.folds)
+        self._settle(trial)
+        if not (trial.is_finished and trial.number == next(iter(self._under_way))):  # which is recorded at once
+            self._hold(trial, new, died=result.died is not None)
+        return trial.is_finished
+
+    def take_back(self, unit: Unit) -> bool:
+        """Whether a unit that no worker has begun can be left to a later resumption; else it must be evaluated."""
+        trial = self._under_way.get(unit.number)
+        if self._ended not in UNFINISHED or trial is None:
+            return trial is None
+        if trial.results or trial.asked - set(unit.folds):  # others of its folds are done, or under way
+            return False
+        trial.asked -= set(unit.folds)
+        return True
+
+    # --- inside ---
+
+    def _may_propose(self) -> bool:
+        reason = self._told.reason_to_stop()
+        if reason is not None and (self._budget is None or self._told.n < self._budget):
+            if not self._is_adaptive:
+                self._ended = reason
+                self._under_way.clear()  # begun ahead of their time: the run ends before them
+            self._ended = self._ended or reason
+        self._ended = self._ended or self._stop()
+        return self._ended is None and not self._is_whole
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether everything that the run is to have has been proposed."""
+        return (self._budget is not None and self._n_proposed >= self._budget) or self._proposals.is_exhausted
+
+    def _reason(self) -> str:
+        """Why it ended, once nothing is under way."""
+        is_complete = self._is_whole and self.n_recorded == self._n_proposed
+        if self._ended is not None and not (is_complete and self._ended in UNFINISHED):
+            return self._ended
+        return "budget" if self._budget is None or self._n_proposed >= self._budget else "exhausted"
+
+    def _propose(self) -> None:
+        proposal = self._proposals.propose()
+        trial = _UnderWay(proposal.number, proposal)
+        self._n_proposed += 1
+        self._under_way[trial.number] = trial
+        held = self._held.pop((trial.number, proposal.key), None)
+        if held is not None:
+            trial.deaths = held.pop(_DEATHS, {}).get("deaths", 0)
+            trial.results = {fold: FoldResult(**result) for fold, result in held.items()}
+            trial.was_held = True
+            self._settle(trial)
+
+    def _take_over(self, trial: _UnderWay) -> None:
+        """The stored result of an equal configuration in the same context, where there is one."""
+        origin = self._origins.get(trial.key or "")
+        if origin is None:
+            return
+        run, _, number = origin.rpartition("#")
+        is_own = run == str(self.name)
+        found = self._recorded.get(int(number)) if is_own else self._session.database.trial(run, int(number))
+        if found is None or found.state != TrialState.COMPLETE or found.value is None:  # deleted meanwhile
+            return
+        folds = [found.intermediate_values[step] for step in sorted(found.intermediate_values)]
+        trial.evaluation = Evaluation.from_stored(found.value, folds, found.user_attrs)
+        trial.origin = found.user_attrs.get("duplicate_of", origin)
+
+    def _waits_for_an_equal(self, trial: _UnderWay) -> bool:
+        """Whether an earlier trial under way is the same, so that it need not be trained twice."""
+        if not self._options.reuse:
+            return False
+        return any(o.number < trial.number and o.key == trial.key for o in self._under_way.values())
+
+    def _units(self, trial: _UnderWay, unit_seconds: float) -> list[Unit]:
+        assert trial.proposal is not None  # a stored one is finished
+        folds = [fold for fold in range(self._n_folds) if fold not in trial.results and fold not in trial.asked]
+        fold_seconds = self.seconds / self._n_results if self._n_results else unit_seconds
+        size = max(1, min(math.ceil(unit_seconds / max(fold_seconds, 1e-9)), self._n_folds))
+        limit = self._options.trial_timeout
+        left = None if limit is None else limit - sum(result.seconds for result in trial.results.values())
+        trial.asked |= set(folds)
+        configuration = trial.proposal.configuration
+        return [
+            Unit(str(self.name), trial.number, self.name.split, configuration, tuple(folds[i : i + size]), left)
+            for i in range(0, len(folds), size)
+        ]
+
+    def _settle(self, trial: _UnderWay) -> None:
+        """The trial's evaluation, once every fold up to the first failure is known."""
+        failed = min((fold for fold, result in trial.results.items() if result.error), default=self._n_folds - 1)
+        if not trial.results.keys() >= set(range(failed + 1)):
+            return
+        evaluation = combine(self._metric, [trial.results[fold] for fold in range(failed + 1)])
+        seconds, limit = evaluation.fit_seconds + evaluation.score_seconds, self._options.trial_timeout
+        if evaluation.error is None and limit is not None and seconds > limit:
+            error = f"TrialTimeout: its folds took {format_duration(seconds)} together"
+            evaluation = dataclasses.replace(evaluation, value=None, error=error)
+        trial.evaluation = evaluation
+
+    def _hold(
+        self, trial: _UnderWay, results: Mapping[int, FoldResult], *, died: bool = False, worth: float = _WORTH_HOLDING
+    ) -> None:
+        """Store what is known of a trial that cannot be recorded yet, where it was dear."""
+        if trial.proposal is None or trial.origin is not None:
+            return
+        held = {fold: dataclasses.asdict(result) for fold, result in results.items() if result.seconds >= worth}
+        if died:
+            held[_DEATHS] = {"deaths": trial.deaths}
+        if held:
+            self._session.database.hold(self._study_id, trial.number, trial.proposal.key, held)
+            trial.was_held = True
+
+    def _tell(self, trial: _UnderWay, progress: Progress) -> None:
+        """Tell the sampler of a finished trial, and record it unless it is stored."""
+        if trial.stored is not None:
+            self._proposals.retell(trial.stored)
+            self._told.add(trial.stored)
+            return
+        proposal, evaluation = trial.proposal, trial.evaluation
+        assert proposal is not None  # it is not stored
+        assert evaluation is not None  # it is finished
+        attributes = {
+            **evaluation.attributes(),
+            "configuration": proposal.key,
+            "sampler_seconds": round(proposal.sampler_seconds, 6),
+        }
+        if trial.origin is not None:
+            attributes["duplicate_of"] = trial.origin
+        record = self._proposals.tell(proposal, evaluation, attributes)
+        if trial.was_held:
+            record = dataclasses.replace(record, was_held=True)
+        self._session.database.record(str(self.name), self._study_id, record)
+        self._recorded[trial.number] = record.trial
+        self._told.add(record.trial)
+        if self._options.reuse and evaluation.value is not None:
+            self._origins.setdefault(proposal.key, f"{self.name}#{trial.number}")
+        self.n_recorded += 1
+        self.n_new += 1
+        self.n_reused += trial.origin is not None
+        self.warnings.update(evaluation.warnings)
+        progress.told(str(self.name), evaluation.value, evaluation.error)

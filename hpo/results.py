@@ -1,0 +1,126 @@
+"""What becomes of one configuration: fold by fold, and together."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hpo.definition import RESERVED_ATTRIBUTES
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What became of one configuration on one fold.
+
+    Attributes:
+        scores: stored name of each metric -> validation score, the metric first; empty where fit or scorer raised.
+        train_score: score on the training rows.
+        fit_seconds, score_seconds: what it took.
+        peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
+        warnings: category -> how often it was raised.
+        error: type and message in one line, or None; ``trace`` the end of the traceback.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    train_score: float | None = None
+    fit_seconds: float = 0.0
+    score_seconds: float = 0.0
+    peak_memory_mb: float = math.nan
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+    trace: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Fit and score together."""
+        return self.fit_seconds + self.score_seconds
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What became of one configuration.
+
+    Attributes:
+        value: mean validation score over the folds, the scorer's sign; None when it failed.
+        train_score: mean score on the training rows, or None.
+        fold_scores: validation score of each fold that was finished.
+        extra_scores: further metric -> mean validation score.
+        fit_seconds, score_seconds: sums over the folds.
+        peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
+        warnings: category -> how often it was raised in fits and scorers.
+        error: type and message in one line, or None.
+        trace: the end of the traceback, or None.
+    """
+
+    value: float | None
+    train_score: float | None = None
+    fold_scores: tuple[float, ...] = ()
+    extra_scores: Mapping[str, float] = field(default_factory=dict)
+    fit_seconds: float = 0.0
+    score_seconds: float = 0.0
+    peak_memory_mb: float = math.nan
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+    trace: str | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """What is stored with the trial: short JSON values."""
+        attributes: dict[str, Any] = {
+            "fit_seconds": round(self.fit_seconds, 6),
+            "score_seconds": round(self.score_seconds, 6),
+        }
+        if math.isfinite(self.peak_memory_mb):
+            attributes["peak_memory_mb"] = round(self.peak_memory_mb, 1)
+        optional = {"train_score": self.train_score, "error": self.error, "traceback": self.trace}
+        attributes |= {name: value for name, value in optional.items() if value is not None}
+        if self.warnings:
+            attributes["warnings"] = json.dumps(self.warnings, sort_keys=True)
+        return attributes | dict(self.extra_scores)
+
+    @classmethod
+    def from_stored(cls, value: float, fold_scores: Sequence[float], attributes: Mapping[str, Any]) -> "Evaluation":
+        """The evaluation whose value, fold scores and attributes were stored with a COMPLETE trial."""
+        return cls(
+            value=value,
+            train_score=attributes.get("train_score"),
+            fold_scores=tuple(fold_scores),
+            extra_scores={name: score for name, score in attributes.items() if name not in RESERVED_ATTRIBUTES},
+            fit_seconds=attributes["fit_seconds"],
+            score_seconds=attributes["score_seconds"],
+            peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
+            warnings=json.loads(attributes.get("warnings", "{}")),
+        )
+
+
+def combine(metric: str, results: Sequence[FoldResult]) -> Evaluation:
+    """The evaluation of a configuration from its folds, in their order; what follows a failed fold is left out."""
+    error = next((result.error for result in results if result.error), None)
+    if error is not None:
+        results = results[: [result.error for result in results].index(error) + 1]
+    scored = [result for result in results if result.scores]
+    trains = [result.train_score for result in scored if result.train_score is not None]
+    peaks = [result.peak_memory_mb for result in results if math.isfinite(result.peak_memory_mb)]
+    fold_scores = tuple(result.scores[metric] for result in scored)
+    caught: Counter[str] = Counter()
+    for result in results:
+        caught.update(result.warnings)
+    return Evaluation(
+        value=None if error else float(np.mean(fold_scores)),
+        train_score=float(np.mean(trains)) if trains and all(map(math.isfinite, trains)) else None,
+        fold_scores=fold_scores,
+        extra_scores={
+            name: float(np.mean([result.scores[name] for result in scored]))
+            for name in (scored[0].scores if scored else {})
+            if name != metric and all(math.isfinite(result.scores[name]) for result in scored)
+        },
+        fit_seconds=sum(result.fit_seconds for result in results),
+        score_seconds=sum(result.score_seconds for result in results),
+        peak_memory_mb=max(peaks, default=math.nan),
+        warnings=dict(caught),
+        error=error,
+        trace=next((result.trace for result in results if result.trace), None),
+    )
