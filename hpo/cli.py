@@ -297,13 +297,14 @@ def _stdout_for_json(arguments: argparse.Namespace) -> contextlib.AbstractContex
 
 def _resources(arguments: argparse.Namespace) -> dict[str, Any]:
     """Workers and limits, where they were given."""
-    given = {
-        "workers": arguments.workers,
-        "timeout": arguments.timeout and parse_duration(arguments.timeout),
-        "trial_timeout": arguments.trial_timeout and parse_duration(arguments.trial_timeout),
-        "trial_memory": arguments.trial_memory and parse_size(arguments.trial_memory),
+    parsers: dict[str, Callable[[str], Any]] = {
+        "workers": str,
+        "timeout": parse_duration,
+        "trial_timeout": parse_duration,
+        "trial_memory": parse_size,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    given = {name: getattr(arguments, name) for name in parsers}
+    return {name: parsers[name](value) for name, value in given.items() if value is not None}
 
 
 def _split_samplers(text: str) -> list[str]:

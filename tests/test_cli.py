@@ -259,6 +259,8 @@ def test_a_target_is_given_as_it_is_shown(folder, capsys):
         (("run", "quick.py", "--trials", "-5"), "trials=-5: give a whole number, 1 or more"),
         (("run", "quick.py", "--trials", "many"), "invalid int value: 'many'"),
         (("run", "quick.py", "--timeout", "soon"), "'soon' is not understood"),
+        (("run", "quick.py", "--timeout", ""), "a duration of '' is not understood"),
+        (("run", "quick.py", "--trial-memory", ""), "a size of '' is not understood"),
         (("run", "quick.py", "--database", "mongodb://x"), "'mongodb' is no database that can be used"),
         (("run", "quick.py", "--database", "no/such/folder/x.db"), "does not exist"),
         (("compare", "quick.py", "--samplers", "tpe"), "give two or more, each once"),
