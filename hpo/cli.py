@@ -290,9 +290,20 @@ def _existing(arguments: argparse.Namespace) -> "StudyDatabase":
     return StudyDatabase(arguments.database, must_exist=True)
 
 
-def _stdout_for_json(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
-    """Where JSON is asked for, what studies print meanwhile goes to stderr."""
-    return contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext()
+@contextlib.contextmanager
+def _stdout_for_json(arguments: argparse.Namespace) -> Iterator[None]:
+    """Where JSON is asked for, what studies print meanwhile goes to stderr, also from C and from their children."""
+    if not arguments.json:
+        yield
+        return
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _resources(arguments: argparse.Namespace) -> dict[str, Any]:

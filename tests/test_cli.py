@@ -25,9 +25,10 @@ study = hpo.StudyDefinition(
 if __name__ == "__main__":
     hpo.main(study)
 '''
-LOUD = """import hpo
+LOUD = """import hpo, os
 def load():
     print("loading")
+    os.system("echo from below")
     return load_iris()
 """
 RUN = "quick/random/split0-seed0"
@@ -231,16 +232,16 @@ def test_every_study_of_a_comparison_is_found_and_can_be_searched_before_the_fir
     assert not (folder / "hpo.db").exists()
 
 
-def test_json_is_all_that_stdout_has(folder, capsys):
+def test_json_is_all_that_stdout_has(folder, capfd):
     loud = SCRIPT.replace("data=load_iris", "data=load").replace("study = ", "print('importing')\nstudy = ")
     (folder / "quick.py").write_text(loud.replace("import hpo\n", LOUD))
-    json.loads(ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "2", "--json"))
+    json.loads(ok(capfd, "run", "quick.py", "--sampler", "random", "--trials", "2", "--json"))
     arguments = ["--samplers", "random,qmc", "--repetitions", "1", "--trials", "2", "--json"]
     assert command(["compare", "quick.py", *arguments]) == 0
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     json.loads(out)
-    assert "importing" in err
-    assert "loading" in err
+    for printed in ("importing", "loading", "from below"):
+        assert printed in err
 
 
 def test_a_target_is_given_as_it_is_shown(folder, capsys):
