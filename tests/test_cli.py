@@ -12,6 +12,7 @@ import pytest
 import hpo
 from hpo.cli import command, main
 
+ALONE = ("--workers", "1")  # workers take seconds to come up
 SCRIPT = '''
 """A quick study."""
 from sklearn.datasets import load_iris
@@ -128,7 +129,7 @@ def test_a_choice_none_is_no_empty_cell_and_json_keeps_every_digit(folder, capsy
 
 
 def test_compare(folder, capsys):
-    arguments = ("compare", "quick.py", "--repetitions", "2", "--trials", "5", "--samplers", "random,tpe,grid")
+    arguments = ("compare", "quick.py", "--repetitions", "2", "--trials", "5", "--samplers", "random,tpe,grid", *ALONE)
     out = ok(capsys, *arguments, "--output", "r.html")
     for expected in ("random", "tpe", "grid", "reference", "baseline", "median log loss", "no verdict"):
         assert expected in out
@@ -139,7 +140,7 @@ def test_compare(folder, capsys):
 
 
 def test_a_comparison_says_first_how_much_there_is_to_do_and_runs_only_what_is_missing(folder, capsys):
-    arguments = ["compare", "quick.py", "--trials", "4", "--workers", "1", "--samplers", "random,tpe"]
+    arguments = ["compare", "quick.py", "--trials", "4", *ALONE, "--samplers", "random,tpe"]
     command([*arguments, "--repetitions", "2"])
     assert "2 repetitions x 4 trials x 2 folds: 32 fits to go, about " in capsys.readouterr().err
     command([*arguments, "--repetitions", "3"])
@@ -149,7 +150,7 @@ def test_a_comparison_says_first_how_much_there_is_to_do_and_runs_only_what_is_m
 
 
 def test_one_trial_and_one_repetition_are_said_and_drawn(folder, capsys):
-    arguments = ["compare", "quick.py", "--samplers", "random,qmc", "--repetitions", "1"]
+    arguments = ["compare", "quick.py", "--samplers", "random,qmc", "--repetitions", "1", *ALONE]
     ok(capsys, *arguments, "--trials", "1", "--output", "r.html")
     assert "1 repetition of 1 trial." in (folder / "r.html").read_text()
     axis = next(line for line in ok(capsys, *arguments, "--trials", "3").splitlines() if line.split()[:2] == ["|", "1"])
@@ -215,7 +216,7 @@ def test_a_timeout_exits_75_and_the_same_command_goes_on(folder, capsys):
 
 
 def test_a_comparison_that_its_timeout_leaves_without_a_repetition_exits_75(folder, capsys):
-    arguments = ["compare", "quick.py", "--samplers", "random,tpe", "--repetitions", "2", "--trials", "3"]
+    arguments = ["compare", "quick.py", "--samplers", "random,tpe", "--repetitions", "2", "--trials", "3", *ALONE]
     assert command([*arguments, "--timeout", "0.000001s"]) == 75
     assert "no repetition is complete: 4 runs" in capsys.readouterr().err
     assert "no repetition is complete" in refused(capsys, *arguments, "--no-run", "--timeout", "1h")
@@ -236,7 +237,7 @@ def test_json_is_all_that_stdout_has(folder, capfd):
     loud = SCRIPT.replace("data=load_iris", "data=load").replace("study = ", "print('importing')\nstudy = ")
     (folder / "quick.py").write_text(loud.replace("import hpo\n", LOUD))
     json.loads(ok(capfd, "run", "quick.py", "--sampler", "random", "--trials", "2", "--json"))
-    arguments = ["--samplers", "random,qmc", "--repetitions", "1", "--trials", "2", "--json"]
+    arguments = ["--samplers", "random,qmc", "--repetitions", "1", "--trials", "2", "--json", *ALONE]
     assert command(["compare", "quick.py", *arguments]) == 0
     out, err = capfd.readouterr()
     json.loads(out)

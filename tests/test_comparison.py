@@ -1,6 +1,7 @@
 """A comparison reads the database and says what is there, no more."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,31 @@ from hpo.units import Metric
 PLAN = {"samplers": ["random", "tpe", "grid"], "repetitions": 3, "trials": 6, "workers": 1, "progress": "none"}
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A database with a comparison, to be copied."""
+    path = tmp_path_factory.mktemp("made") / "x.db"
+    with hpo.StudyDatabase(path) as opened:
+        hpo.compare(tree_study(), database=opened, **PLAN)
+    return path
+
+
+@pytest.fixture
+def database(made, tmp_path):
+    shutil.copy(made, tmp_path / "study.db")
+    with hpo.StudyDatabase(tmp_path / "study.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty(tmp_path):
+    with hpo.StudyDatabase(tmp_path / "empty.db") as opened:
+        yield opened
+
+
 @pytest.fixture
 def comparison(database, tree):
-    return hpo.compare(tree, database=database, **PLAN)
+    return hpo.compare(tree, database=database, runs_missing=False, **PLAN)
 
 
 def test_the_table_is_what_the_runs_say(comparison, database):
@@ -73,27 +96,27 @@ def test_samplers_are_a_list(tree):
             hpo.compare(tree, **{**PLAN, "samplers": given})
 
 
-def test_what_is_missing_is_named_when_nothing_may_be_run(database, tree):
-    hpo.run(tree, sampler="random", trials=6, database=database, progress="none")
+def test_what_is_missing_is_named_when_nothing_may_be_run(empty, tree):
+    hpo.run(tree, sampler="random", trials=6, database=empty, progress="none")
     with pytest.raises(
         hpo.NotComparable, match=r"no repetition is complete: 8 runs .* such as iris-tree/tpe/split0-seed0"
     ):
-        hpo.compare(tree, database=database, runs_missing=False, **PLAN)
+        hpo.compare(tree, database=empty, runs_missing=False, **PLAN)
 
 
-def test_a_comparison_cut_short_is_a_smaller_comparison(database, tree, monkeypatch):
+def test_a_comparison_cut_short_is_a_smaller_comparison(empty, tree, monkeypatch):
     clock = itertools.count()
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
-    cut = hpo.compare(tree, database=database, timeout=400, **{**PLAN, "repetitions": 60})
+    cut = hpo.compare(tree, database=empty, timeout=400, **{**PLAN, "repetitions": 60})
     n_done = cut.finals["repetition"].nunique()
     assert 0 < n_done < 60
     assert cut.is_cut
     assert f"{n_done} of 60 repetitions are complete: the same command goes on" in cut.notes()
 
 
-def test_rows_in_time_order_have_one_split_and_say_so(database):
+def test_rows_in_time_order_have_one_split_and_say_so(empty):
     definition = tree_study(split=hpo.Holdout(0.2, 0.2, order="time"), metric="accuracy")
-    comparison = hpo.compare(definition, database=database, **PLAN)
+    comparison = hpo.compare(definition, database=empty, **PLAN)
     assert set(comparison.finals["split"]) == {0}
     assert "all repetitions share one split: they show the samplers' randomness only" in comparison.notes()
 
@@ -105,9 +128,9 @@ class NeverDeep(DecisionTreeClassifier):
         return super().fit(X, y)
 
 
-def test_failures_are_shown_and_a_sampler_without_success_is_the_worst(database):
+def test_failures_are_shown_and_a_sampler_without_success_is_the_worst(empty):
     definition = tree_study(space={"max_depth": Int(1, 2)}, estimator=NeverDeep(max_depth=1))
-    comparison = hpo.compare(definition, database=database, **{**PLAN, "trials": 1, "samplers": ["random", "grid"]})
+    comparison = hpo.compare(definition, database=empty, **{**PLAN, "trials": 1, "samplers": ["random", "grid"]})
     finals = comparison.finals.set_index(["sampler", "repetition"])
     assert finals["failed"].sum() == finals["value"].isna().sum() > 0
     notes = " ".join(comparison.notes())
@@ -120,9 +143,9 @@ def test_failures_are_shown_and_a_sampler_without_success_is_the_worst(database)
             assert table.loc["grid", "losses"] >= 1
 
 
-def test_an_exhausted_grid_is_held_flat_and_flagged(database):
+def test_an_exhausted_grid_is_held_flat_and_flagged(empty):
     definition = tree_study(space={"max_depth": Int(1, 3)})
-    comparison = hpo.compare(definition, database=database, **{**PLAN, "samplers": ["random", "grid"]})
+    comparison = hpo.compare(definition, database=empty, **{**PLAN, "samplers": ["random", "grid"]})
     assert "grid ran out of configurations before its budget: its curve is held flat" in comparison.notes()
     medians = median_incumbents(comparison.curves)
     assert medians["grid"].notna().all() or medians["grid"].index.max() == 3
@@ -177,9 +200,9 @@ def test_the_page_is_self_contained(comparison, tmp_path):
     assert all(min(trace.y) >= 0 for trace in drawn)  # errors positive
 
 
-def test_names_are_escaped_in_the_page(database, tmp_path):
+def test_names_are_escaped_in_the_page(empty, tmp_path):
     definition = tree_study(name="<script>alert(1)", space=FLAT)
-    comparison = hpo.compare(definition, database=database, **{**PLAN, "repetitions": 1, "trials": 2})
+    comparison = hpo.compare(definition, database=empty, **{**PLAN, "repetitions": 1, "trials": 2})
     comparison.to_html(tmp_path / "r.html")
     assert "<script>alert(1)" not in (tmp_path / "r.html").read_text()
 
@@ -193,9 +216,9 @@ class OnlyShallow(NeverDeep):
         return DecisionTreeClassifier.fit(self, X, y)
 
 
-def test_a_reference_that_fails_is_a_dash(database, tmp_path):
+def test_a_reference_that_fails_is_a_dash(empty, tmp_path):
     definition = tree_study(space={"max_depth": Int(1, 5)}, estimator=OnlyShallow())
-    comparison = hpo.compare(definition, database=database, **{**PLAN, "trials": 2, "samplers": ["random", "qmc"]})
+    comparison = hpo.compare(definition, database=empty, **{**PLAN, "trials": 2, "samplers": ["random", "qmc"]})
     assert comparison.rows()[1][-1][:2] == ["reference", "-"]
     comparison.to_html(tmp_path / "r.html")
     assert "qmc" in comparison.picture(width=80, color=False)

@@ -292,7 +292,7 @@ def test_a_foreign_or_broken_file_is_refused_untouched(tmp_path, make, message):
     [
         ("redis://localhost", "'redis' is no database that can be used: write sqlite:///FILE"),
         ("://", "cannot be parsed"),
-        ("postgresql://me@host:port/x", "cannot be parsed: write sqlite:///FILE"),
+        ("postgresql://me@host:port/x", "cannot be parsed: write sqlite:///FILE, postgresql://USER@HOST/NAME"),
         ("sqlite+nope:///x.db", "unknown driver"),
         ("postgresql+psycopg://me:secret@127.0.0.1:1/x", r"me:\*\*\*@127.0.0.1"),
     ],
