@@ -5,12 +5,10 @@ both workers have trained once is measured by itself, as start: both pay it once
 """
 
 import argparse
-import contextlib
 import functools
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -175,7 +173,7 @@ def resting_score(estimator: Resting, X: Any, y: Any) -> float:
 
 
 def measure_memory(n_bytes: int, folder: Path, repeat: int) -> Figures:
-    """Unique memory of an evaluator, in MB (10**6 bytes): after it has trained on every fold, and at most."""
+    """Unique memory of an evaluator that has trained on every fold, in MB (10**6 bytes)."""
     study = hpo.StudyDefinition(
         name="resting",
         data=functools.partial(_array, n_bytes),
@@ -189,13 +187,12 @@ def measure_memory(n_bytes: int, folder: Path, repeat: int) -> Figures:
         engine = Workers(N_WORKERS, publication, threads=1)
         try:
             evaluators = [p for p in psutil.Process().children() if "hpo.evaluator" in " ".join(p.cmdline())]
-            with _watching(evaluators) as peak:
-                for number in range(N_WORKERS):
-                    engine.submit(Unit("memory", number, 0, None, tuple(range(N_FOLDS))))
-                for _ in range(N_WORKERS):
-                    if engine.wait().died is not None:
-                        raise SystemExit("an evaluator died: mend this benchmark")
-            return {"after": max(map(_unique_mb, evaluators)), "peak": peak[0]}
+            for number in range(N_WORKERS):
+                engine.submit(Unit("memory", number, 0, None, tuple(range(N_FOLDS))))
+            for _ in range(N_WORKERS):
+                if engine.wait().died is not None:
+                    raise SystemExit("an evaluator died: mend this benchmark")
+            return {"unique": max(process.memory_full_info().uss for process in evaluators) / 1e6}
         finally:
             engine.close()
             publication.close()
@@ -205,28 +202,6 @@ def _array(n_bytes: int) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     X = generator.random((max(n_bytes // 800, 100), 100))
     return X, generator.random(len(X))
-
-
-def _unique_mb(process: psutil.Process) -> float:
-    return process.memory_full_info().uss / 1e6
-
-
-@contextlib.contextmanager
-def _watching(processes: Sequence[psutil.Process]) -> Iterator[list[float]]:
-    """The largest unique memory of any of the processes inside the block, in a list of one."""
-    peak, ended = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.02):
-            peak[0] = max(peak[0], *map(_unique_mb, processes))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        ended.set()
-        thread.join()
 
 
 # --- the report ---
@@ -301,18 +276,11 @@ def _report_grid(figures: Mapping[str, Figures], n_cells: int) -> None:
 
 
 def _report_memory(tiny: Figures, large: Figures, array_mb: int) -> None:
-    print(f"\nunique memory of an evaluator, MB; X of {array_mb} MB")
-    print_table(
-        ["", "after every fold", "at most, in a fit"],
-        [
-            [name, f"{f['after']:.1f}", f"{f['peak']:.1f}"]
-            for name, f in (("tiny X", tiny), (f"X of {array_mb} MB", large))
-        ],
-    )
-    beyond, peak = large["after"] - tiny["after"], large["peak"] - tiny["peak"]
-    print(
-        f"in a fit {peak:.1f} MB more: the rows it trains on, {0.8 * 0.8 * array_mb:g} MB, are its own in every program\n"
-    )
+    print("\nunique memory of an evaluator that has trained on every fold")
+    rows = [("a tiny X", tiny), (f"X of {array_mb} MB", large)]
+    print_table(["", "MB"], [[name, f"{figures['unique']:.1f}"] for name, figures in rows])
+    beyond = large["unique"] - tiny["unique"]
+    print("what is left of the copies of rows that each fit is given stays with malloc; of the mapped X nothing does\n")
     print_goal(
         f"an evaluator's own memory for the data, against a pickled copy of {array_mb} MB",
         f"{beyond:.1f} MB",
