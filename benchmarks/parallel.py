@@ -280,7 +280,7 @@ def _report_memory(tiny: Figures, large: Figures, array_mb: int) -> None:
     rows = [("a tiny X", tiny), (f"X of {array_mb} MB", large)]
     print_table(["", "MB"], [[name, f"{figures['unique']:.1f}"] for name, figures in rows])
     beyond = large["unique"] - tiny["unique"]
-    print("what is left of the copies of rows that each fit is given stays with malloc; of the mapped X nothing does\n")
+    print("X is mapped and shared; a freed copy of the rows of a fold may stay with malloc\n")
     print_goal(
         f"an evaluator's own memory for the data, against a pickled copy of {array_mb} MB",
         f"{beyond:.1f} MB",
