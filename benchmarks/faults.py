@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -49,12 +49,12 @@ DEFECTS = {
 }
 
 
-def study_of() -> hpo.StudyDefinition:
-    """Three fits of 20 to 50 ms to a trial."""
+def study_of(trees: int) -> hpo.StudyDefinition:
+    """Three fits to a trial, of 20 to 50 ms with 15 trees."""
     return hpo.StudyDefinition(
         name="faults",
         data=load_data,
-        estimator=GradientBoostingClassifier(n_estimators=15, random_state=0),
+        estimator=GradientBoostingClassifier(n_estimators=trees, random_state=0),
         space=hpo.SearchSpace(
             {
                 "learning_rate": hpo.Float(0.01, 1.0, log=True, grid=4),
@@ -79,12 +79,13 @@ class Case:
     sampler: str
     workers: int
     trials: int
+    trees: int
 
 
 # --- the coordinator, in a process of its own ---
 
 
-def child(path: str, sampler: str, workers: int, trials: int) -> None:
+def child(path: str, case: Case) -> None:
     """Drive the run, saying on standard output when it begins and which trials are recorded."""
     original = hpo.StudyDatabase.record
 
@@ -93,17 +94,17 @@ def child(path: str, sampler: str, workers: int, trials: int) -> None:
         if "/reference/" not in run:
             print(RECORDED, record.trial.number, flush=True)
 
-    study = study_of()
+    study = study_of(case.trees)
     with mock.patch.object(hpo.StudyDatabase, "record", record):
         print(BEGUN, flush=True)
-        hpo.run(study, sampler=sampler, workers=workers, trials=trials, database=path, progress="none")
+        hpo.run(study, sampler=case.sampler, workers=case.workers, trials=case.trials, database=path, progress="none")
 
 
 class Coordinator:
     """A coordinator process that can be watched and killed."""
 
     def __init__(self, folder: Path, case: Case) -> None:
-        options = ["--child", str(folder / "run.db"), case.sampler, str(case.workers), str(case.trials)]
+        options = ["--child", str(folder / "run.db"), *map(str, astuple(case))]
         self._errors = folder / "stderr.txt"
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
@@ -259,17 +260,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=at_least, default=200, help="in all, or a few more (200)")
     parser.add_argument("--trials", type=at_least, default=16, help="of each run (16)")
+    parser.add_argument(
+        "--trees", type=at_least, default=15, help="of each fit; from about 60 on results are worth holding (15)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the instants and victims (0)")
     parser.add_argument("--jobs", type=at_least, default=2, help="runs at a time (2)")
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
-        path, sampler, workers, trials = options.child
-        child(path, sampler, int(workers), int(trials))
+        path, sampler, *numbers = options.child
+        child(path, Case(sampler, *map(int, numbers)))
         return
     print_machine("optuna", "scikit-learn", "distributed")
     begun = time.perf_counter()
-    cases = [Case(sampler, workers, options.trials) for workers in WORKERS for sampler in SAMPLERS]
+    cases = [Case(sampler, workers, options.trials, options.trees) for workers in WORKERS for sampler in SAMPLERS]
     counts: dict[Case, Counter[str]] = {case: Counter() for case in cases}
     with ThreadPoolExecutor(options.jobs) as pool:
         quiet = dict(zip(cases, pool.map(run_quietly, cases), strict=True))
