@@ -29,14 +29,17 @@ import hpo.database
 import hpo.engine
 import hpo.proposals
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
+from hpo.cores import cores
+from hpo.driver import Driver, Job, started
 from hpo.evaluation import Problem
+from hpo.interrupts import Interrupts
 from hpo.limits import RunOptions
 from hpo.progress import Progress
-from hpo.runner import drive
 from hpo.samplers import find_sampler
 from hpo.session import StudySession
 from hpo.splits import Rows
 
+N_FOLDS = 5
 NAMES = tuple(f"x{i}" for i in range(6))
 GOAL_BEYOND_MS, GOAL_RECORD_MS, GOAL_RATIO = 2.0, 0.6, 20.0
 
@@ -73,7 +76,7 @@ def definition() -> hpo.StudyDefinition:
         estimator=Trivial(),
         space=hpo.SearchSpace({name: hpo.Float(0.0, 1.0) for name in NAMES}),
         metric=trivial_score,
-        split=hpo.CrossValidation(folds=5),
+        split=hpo.CrossValidation(folds=N_FOLDS),
     )
 
 
@@ -112,24 +115,28 @@ def measure_hpo(path: Path, n_trials: int, *, sampler: str, seed: int) -> Figure
     begun = time.perf_counter()
     database = hpo.StudyDatabase(path)
     session = StudySession(definition(), database)
-    session.reference(0)
-    setup = time.perf_counter() - begun
-    options, progress = RunOptions(trials=n_trials), Progress("none", session.definition.shown_metric)
+    chosen, options = find_sampler(sampler), RunOptions(trials=n_trials)
+    name, progress = session.name(chosen.label, 0, seed), Progress("none", session.definition.shown_metric)
     record, evaluate, propose, tell = Timed(), Timed(), Timed(), Timed()
-    with (
-        record.around(hpo.database.StudyDatabase, "record"),
-        evaluate.around(hpo.engine, "evaluate", keep=True),
-        propose.around(hpo.proposals.WorkingStudy, "propose"),
-        tell.around(hpo.proposals.WorkingStudy, "tell"),
-    ):
-        start, cpu = time.perf_counter(), time.process_time()
-        drive(session, find_sampler(sampler), seed=seed, split=0, options=options, progress=progress)
-        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    with started(session, {str(name)}, 1, options, cores(), progress) as engine:
+        driver = Driver(session, engine, options, Interrupts(), progress)
+        driver.evaluate_reference(0)
+        setup = time.perf_counter() - begun
+        with (
+            record.around(hpo.database.StudyDatabase, "record"),
+            evaluate.around(hpo.engine.InProcess, "wait", keep=True),
+            propose.around(hpo.proposals.WorkingStudy, "propose"),
+            tell.around(hpo.proposals.WorkingStudy, "tell"),
+        ):
+            start, cpu = time.perf_counter(), time.process_time()
+            driver.drive_one(Job(name, chosen, threads=cores()))
+            wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     database.close()
-    calls = sum(evaluation.fit_seconds + evaluation.score_seconds for evaluation in evaluate.results)
-    for part in (record, evaluate, propose, tell):
-        if part.n_calls != n_trials:
-            raise SystemExit(f"{part.n_calls} calls were timed where {n_trials} were expected: mend this benchmark")
+    folds = [fold for result in evaluate.results for fold in result.folds]
+    calls = sum(fold.seconds for fold in folds)
+    counts = {len(folds) / N_FOLDS, *(part.n_calls for part in (record, propose, tell))}
+    if counts != {n_trials}:
+        raise SystemExit(f"{sorted(counts)} calls were timed where {n_trials} were expected: mend this benchmark")
     parts = {
         "record": record.seconds,
         "evaluate": evaluate.seconds - calls,

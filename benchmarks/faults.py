@@ -1,0 +1,312 @@
+"""Kills coordinators and evaluators with SIGKILL at random instants, and compares what is left with a quiet run.
+
+A run is driven by ``hpo.run`` in a process of its own, is killed at random, checked, and resumed, until it is done.
+An evaluator is killed at most twice per run: a trial that three evaluators have died of fails, as it should. Where one
+worker evaluates in the coordinator's own process, evaluators exist only after the first death of a coordinator.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import psutil
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import GradientBoostingClassifier
+
+import hpo
+from benchmarks.remains import Trials, read
+from benchmarks.tables import at_least, print_goal, print_machine, print_table
+from hpo.doctor import examine
+
+SAMPLERS, WORKERS = ("random", "tpe", "grid"), (1, 2)
+MOST_KILLS, MOST_EVALUATORS, MOST_ERRORS = 6, 2, 3  # of one run
+SECONDS_TO_VANISH, SECONDS_TO_END = 5.0, 120.0
+HANGS = -1  # instead of an exit code
+BEGUN, RECORDED = "begun", "recorded"
+DEFECTS = {
+    "lost": "trials reported done before a kill, and absent or different after",
+    "repeated": "numbers or cells of the grid twice, or more trials than the budget",
+    "different": "trials that differ from the quiet run's: hyperparameters, scores, state",
+    "damaged": "failed checks of the file's integrity, after every kill and at the end",
+    "running": "trials left RUNNING, and results left held",
+    "orphans": "evaluators alive 5 s after their coordinator",
+    "stuck": "runs that could not be resumed",
+}
+
+
+def study_of(trees: int) -> hpo.StudyDefinition:
+    """Three fits to a trial, of 20 to 50 ms with 15 trees."""
+    return hpo.StudyDefinition(
+        name="faults",
+        data=load_data,
+        estimator=GradientBoostingClassifier(n_estimators=trees, random_state=0),
+        space=hpo.SearchSpace(
+            {
+                "learning_rate": hpo.Float(0.01, 1.0, log=True, grid=4),
+                "max_depth": hpo.Int(1, 4),
+                "min_samples_leaf": hpo.Int(1, 20, log=True),
+            }
+        ),
+        metric="roc_auc",
+        split=hpo.CrossValidation(folds=3),
+    )
+
+
+def load_data() -> Any:
+    """569 patients, 30 measurements."""
+    return load_breast_cancer(return_X_y=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is run."""
+
+    sampler: str
+    workers: int
+    trials: int
+    trees: int
+
+
+# --- the coordinator, in a process of its own ---
+
+
+def child(path: str, case: Case) -> None:
+    """Drive the run, saying on standard output when it begins and which trials are recorded."""
+    original = hpo.StudyDatabase.record
+
+    def record(self: hpo.StudyDatabase, run: str, study_id: int, record: Any) -> None:
+        original(self, run, study_id, record)
+        if "/reference/" not in run:
+            print(RECORDED, record.trial.number, flush=True)
+
+    study = study_of(case.trees)
+    with mock.patch.object(hpo.StudyDatabase, "record", record):
+        print(BEGUN, flush=True)
+        hpo.run(study, sampler=case.sampler, workers=case.workers, trials=case.trials, database=path, progress="none")
+
+
+class Coordinator:
+    """A coordinator process that can be watched and killed."""
+
+    def __init__(self, folder: Path, case: Case) -> None:
+        options = ["--child", str(folder / "run.db"), *map(str, astuple(case))]
+        self._errors = folder / "stderr.txt"
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.faults", *options],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "TMPDIR": str(folder)},
+            )
+        self.recorded: set[int] = set()
+        self._has_begun = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._has_begun.wait()  # until its imports are done
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                word, _, number = line.partition(" ")
+                if word.strip() == RECORDED and line.endswith("\n"):
+                    self.recorded.add(int(number))
+                self._has_begun.set()
+        self._has_begun.set()
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, or None where it goes on."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(seconds)
+            self._reader.join()
+            return code
+        return None
+
+    def evaluators(self) -> list[psutil.Process]:
+        """Its evaluators that are alive."""
+        found = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "hpo.evaluator" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                        found.append(process)
+        return found
+
+    def kill(self) -> int:
+        """Kill it; returns how many of its evaluators do not follow."""
+        evaluators = self.evaluators()
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self._reader.join()
+        _, alive = psutil.wait_procs(evaluators, SECONDS_TO_VANISH)
+        for process in alive:
+            process.kill()
+        return len(alive)
+
+    def last_words(self) -> str:
+        """The end of what it wrote to standard error."""
+        return self._errors.read_text()[-2000:]
+
+
+# --- kill, check, resume ---
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """A run that nobody disturbed: its trials, and the seconds it took."""
+
+    trials: Trials
+    seconds: float
+
+
+def run_quietly(case: Case) -> Quiet:
+    """Run to the end."""
+    with tempfile.TemporaryDirectory(prefix="hpo-benchmark-") as name:
+        folder = Path(name)
+        coordinator = Coordinator(folder, case)
+        begun = time.perf_counter()
+        if coordinator.wait(SECONDS_TO_END) != 0:
+            raise SystemExit(f"the quiet run of {case} failed: {coordinator.last_words()}")
+        return Quiet(read(folder).trials, time.perf_counter() - begun)
+
+
+def run_with_kills(case: Case, quiet: Quiet, generator: random.Random) -> Counter[str]:
+    """Run to the end with kills at random; returns how many there were, and what became of it."""
+    counts: Counter[str] = Counter()
+    known: Trials = {}
+    with tempfile.TemporaryDirectory(prefix="hpo-benchmark-") as name:
+        folder = Path(name)
+        code = None
+        while code != 0:
+            coordinator = Coordinator(folder, case)
+            code = _disturb(coordinator, quiet, generator, counts)
+            _check(folder, coordinator.recorded, known, counts)
+            if code:
+                counts["errors"] += 1
+                print(f"{case} ended with {code}: {coordinator.last_words().splitlines()[-1:]}", file=sys.stderr)
+                if counts["errors"] > MOST_ERRORS:
+                    counts["stuck"] += 1
+                    return counts
+        _check_end(case, quiet, folder, counts)
+    counts["runs"] += 1
+    return counts
+
+
+def _disturb(coordinator: Coordinator, quiet: Quiet, generator: random.Random, counts: Counter[str]) -> int | None:
+    """Kill at random until it is dead (None), or has ended by itself: with its exit code."""
+    while True:
+        is_last = counts["coordinators"] + counts["evaluators"] >= MOST_KILLS
+        code = coordinator.wait(SECONDS_TO_END if is_last else generator.uniform(0, quiet.seconds))
+        if code is not None:
+            return code
+        if is_last:
+            coordinator.kill()
+            return HANGS
+        evaluators = coordinator.evaluators() if generator.random() < 0.5 else []
+        if not evaluators or counts["evaluators"] >= MOST_EVALUATORS:
+            counts["orphans"] += coordinator.kill()
+            counts["coordinators"] += 1
+            return None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            generator.choice(evaluators).send_signal(signal.SIGKILL)
+            counts["evaluators"] += 1
+
+
+def _check(folder: Path, recorded: set[int], known: Trials, counts: Counter[str]) -> None:
+    """Whether all that was done before is still there; takes note of what is new."""
+    contents = read(folder)
+    counts["lost"] += len(recorded - contents.trials.keys())
+    counts["lost"] += sum(contents.trials.get(number) != trial for number, trial in known.items())
+    counts["damaged"] += contents.is_damaged
+    counts["running"] += contents.n_running
+    known |= contents.trials
+
+
+def _check_end(case: Case, quiet: Quiet, folder: Path, counts: Counter[str]) -> None:
+    """Whether the run is as if nothing had happened."""
+    contents = read(folder)
+    counts["repeated"] += contents.n_rows - len(contents.trials) + max(len(contents.trials) - case.trials, 0)
+    if case.sampler == "grid":
+        cells = {json.dumps(trial[2]) for trial in contents.trials.values()}
+        counts["repeated"] += len(contents.trials) - len(cells)
+    numbers = quiet.trials.keys() | contents.trials.keys()
+    counts["different"] += sum(quiet.trials.get(number) != contents.trials.get(number) for number in numbers)
+    counts["running"] += contents.n_held
+    with hpo.StudyDatabase(folder / "run.db", must_exist=True) as database:
+        findings = [finding.what for finding in examine(database)]
+    counts["damaged"] += len(findings)
+    for what in findings:
+        print(f"{case}: {what}", file=sys.stderr)
+
+
+def main() -> None:
+    """Kill and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=at_least, default=200, help="in all, or a few more (200)")
+    parser.add_argument("--trials", type=at_least, default=16, help="of each run (16)")
+    parser.add_argument(
+        "--trees", type=at_least, default=15, help="of each fit; from about 60 on results are worth holding (15)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the instants and victims (0)")
+    parser.add_argument("--jobs", type=at_least, default=2, help="runs at a time (2)")
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child is not None:
+        path, sampler, *numbers = options.child
+        child(path, Case(sampler, *map(int, numbers)))
+        return
+    print_machine("optuna", "scikit-learn", "distributed")
+    begun = time.perf_counter()
+    cases = [Case(sampler, workers, options.trials, options.trees) for workers in WORKERS for sampler in SAMPLERS]
+    counts: dict[Case, Counter[str]] = {case: Counter() for case in cases}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        quiet = dict(zip(cases, pool.map(run_quietly, cases), strict=True))
+        numbers = itertools.count()
+
+        def runs() -> None:
+            while sum(c["coordinators"] + c["evaluators"] for c in counts.values()) < options.kills:
+                number = next(numbers)
+                case = cases[number % len(cases)]
+                found = run_with_kills(case, quiet[case], random.Random(f"{options.seed}-{number}"))
+                with lock:
+                    counts[case] += found
+
+        lock = threading.Lock()
+        for future in [pool.submit(runs) for _ in range(options.jobs)]:
+            future.result()
+    _report(counts, time.perf_counter() - begun)
+
+
+def _report(counts: dict[Case, Counter[str]], seconds: float) -> None:
+    columns = ("runs", "coordinators", "evaluators", "errors", *DEFECTS)
+    total = sum(counts.values(), Counter())
+    n_kills = total["coordinators"] + total["evaluators"]
+    print(f"\n{n_kills} kills in {seconds:.0f} s: runs brought to their end, who was killed, and what became of it")
+    rows = [(f"{case.sampler}, {case.workers} workers", counter) for case, counter in counts.items()]
+    print_table(
+        ["", *columns],
+        [[name, *(str(counter[column]) for column in columns)] for name, counter in [*rows, ("all", total)]],
+    )
+    print("\nerrors: coordinators that ended by themselves, with a message, and were resumed\n")
+    for defect, meaning in DEFECTS.items():
+        print_goal(f"{defect} ({meaning})", str(total[defect]), "0", is_met=total[defect] == 0)
+
+
+if __name__ == "__main__":
+    main()
