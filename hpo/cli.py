@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import math
 import os
 import shlex
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
+from hpo.interrupts import Interrupts, handled_by
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 75, 130
 
 def entry() -> NoReturn:
     """The command ``hpo``."""
-    sys.exit(command(sys.argv[1:]))
+    _own_signals(shlex.join(["hpo", *sys.argv[1:]]))
+    _leave(command(sys.argv[1:]))
 
 
 def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoReturn:
@@ -37,7 +40,9 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
     parser = Parser(description=f"Tune {study.name}.")
     add_run_options(parser)
     given = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(_guarded(lambda: _run(parser.parse_args(given), study), f"python {shlex.join([sys.argv[0], *given])}"))
+    again = f"python {shlex.join([sys.argv[0], *given])}"
+    _own_signals(again)
+    _leave(_guarded(lambda: _run(parser.parse_args(given), study), again))
 
 
 def command(argv: Sequence[str]) -> int:
@@ -47,7 +52,8 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _guarded(call: Callable[[], int], again: str) -> int:
-    with _terminated_like_interrupted():
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it logs where a Ctrl-C has fallen
+    with handled_by(Interrupts.stop):
         try:
             return call()
         except HpoError as error:
@@ -67,20 +73,26 @@ def _complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    def interrupt(*_: Any) -> NoReturn:
-        raise KeyboardInterrupt
+def _leave(code: int) -> NoReturn:
+    if code == INTERRUPTED:  # all is said: a second signal while Python ends changes nothing
+        with contextlib.suppress(ValueError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread: signals are somebody else's
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+def _own_signals(again: str) -> None:
+    """Let a second signal end the process, as safely as kill -9 does."""
+
+    def end() -> NoReturn:
+        with contextlib.suppress(OSError):
+            os.write(2, f"hpo: ended at once; what was recorded is kept. To go on: {again}\n".encode())
+        os._exit(INTERRUPTED)
+
+    Interrupts.at_once = end
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, Interrupts.stop)
 
 
 # --- commands; each imports what it needs, so that --help imports nothing ---

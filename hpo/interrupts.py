@@ -1,42 +1,70 @@
-"""Ctrl-C and SIGTERM while trials run: the first lets the trial under way finish, the second stops at once."""
+"""Ctrl-C and SIGTERM while trials run: the first lets what is under way finish, the second stops at once."""
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _ANNOUNCEMENT = b"\ninterrupted: what is under way is finished and recorded first; once more ends at once\n"
 
 
-class Interrupts:
-    """Whether an end was asked for."""
+def _raise() -> None:
+    raise KeyboardInterrupt
 
-    requested = False
+
+class Interrupts:
+    """Whether an end was asked for.
+
+    ``at_once`` is what a second signal does: it raises KeyboardInterrupt, but where a command owns the process it ends
+    the process, because an exception may fall where nobody can pass it on. ``is_ending``: there was a first.
+    """
+
+    at_once: Callable[[], None] = staticmethod(_raise)
+    is_ending = False
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def handle(self, *_: Any) -> None:
+        """Note the first signal, obey the second."""
+        if self.requested:
+            Interrupts.at_once()
+        self.requested = Interrupts.is_ending = True
+        with contextlib.suppress(OSError):  # not by print, which may be at work just now and is not re-entrant
+            os.write(2, _ANNOUNCEMENT)
+
+    @classmethod
+    def stop(cls, *_: Any) -> None:
+        """What a signal does where nothing runs: it raises, and a second one ends at once."""
+        if cls.is_ending:
+            cls.at_once()
+        cls.is_ending = True
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def finishing_first() -> Iterator[Interrupts]:
-    """Note the first SIGINT or SIGTERM instead of raising; a second raises KeyboardInterrupt where it falls.
+    """Note the first SIGINT or SIGTERM instead of raising.
 
     Outside the main thread signals belong to somebody else, and nothing is changed.
     """
     interrupts = Interrupts()
-
-    def handle(*_: Any) -> None:
-        if interrupts.requested:
-            raise KeyboardInterrupt
-        interrupts.requested = True
-        with contextlib.suppress(OSError):  # not by print, which may be at work just now and is not re-entrant
-            os.write(2, _ANNOUNCEMENT)
-
-    try:
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
+    Interrupts.is_ending = False
+    with handled_by(interrupts.handle):
         yield interrupts
+
+
+@contextlib.contextmanager
+def handled_by(handler: Callable[..., None]) -> Iterator[None]:
+    """Let a handler have SIGINT and SIGTERM inside the block, where this is the main thread."""
+    try:
+        before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        yield
         return
     try:
-        yield interrupts
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
@@ -20,7 +19,7 @@ from hpo.hyperparameters import Configuration
 from hpo.records import TrialRecord
 from hpo.results import Evaluation
 from hpo.run_name import RunName
-from hpo.samplers import Sampler, derive_seed
+from hpo.samplers import Sampler, derive_seed, quiet_study
 from hpo.space import SearchSpace, configuration_key
 
 
@@ -99,7 +98,7 @@ class WorkingStudy:
         self._run, self._space, self._sampler, self._start = run, space, sampler, start
         self._begun, self._clock = datetime.now(UTC), time.perf_counter()
         self._storage = InMemoryStorage()
-        self._study = _quiet_study(self._storage, str(run))
+        self._study = quiet_study(self._storage, str(run))
         self._study_id = self._storage.get_study_id_from_name(str(run))
         for key, value in (sampler_state or {}).items():
             self._storage.set_study_system_attr(self._study_id, key, value)
@@ -241,12 +240,3 @@ def _as_running(trial: FrozenTrial) -> FrozenTrial:
     running.state, running.values, running.datetime_complete = TrialState.RUNNING, None, None
     running.user_attrs, running.intermediate_values = {}, {}
     return running
-
-
-def _quiet_study(storage: InMemoryStorage, name: str) -> optuna.Study:
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce each study in memory
-    try:
-        return optuna.create_study(storage=storage, study_name=name, direction="maximize")
-    finally:
-        optuna.logging.set_verbosity(verbosity)

@@ -173,8 +173,12 @@ class SearchSpace:
         for i, name in enumerate(self._order):
             if not self.is_active(name, configuration):
                 continue
-            for level in self._levels[name]:
-                configuration[name] = level
+            if name not in self._relevant_names[i + 1]:  # every level leaves the same number of cells
+                level, index = divmod(index, self._count(i + 1, self._relevant(i + 1, configuration)))
+                configuration[name] = self._levels[name][level]
+                continue
+            for value in self._levels[name]:
+                configuration[name] = value
                 below = self._count(i + 1, self._relevant(i + 1, configuration))
                 if index < below:
                     break

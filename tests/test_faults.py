@@ -89,7 +89,7 @@ def whole(tmp_path_factory):
 
 def test_a_coordinator_killed_after_any_statement(script, tmp_path, whole):
     path = tmp_path / "x.db"
-    n_killed, steps = 0, itertools.cycle([9, 75, 68, 97, 84, 73])
+    n_killed, steps = 0, itertools.cycle([9, 97, 75, 113, 84, 90])
     for _ in range(20):
         process = start(script, path, "--trials", "12", DIE_AFTER=str(next(steps)))
         _, errors = process.communicate(timeout=120)
@@ -116,7 +116,7 @@ def count(path) -> int:
 @pytest.mark.parametrize(("sent", "workers"), [(signal.SIGINT, "1"), (signal.SIGTERM, "2")])
 def test_signals_at_random_instants(script, tmp_path, whole, sent, workers):
     path, instants = tmp_path / "x.db", random.Random(int(workers))
-    for n_signals in (1, 2, 1, 2):
+    for n_signals in (1, 2):
         n_before = count(path)
         process = start(script, path, "--trials", "12", "--lag", "1", "--workers", workers)
         while count(path) == n_before and process.poll() is None:
@@ -128,6 +128,7 @@ def test_signals_at_random_instants(script, tmp_path, whole, sent, workers):
         _, errors = process.communicate(timeout=30)
         assert process.returncode in {0, 130}, errors
         assert "Traceback" not in errors
+        assert process.returncode == 0 or "what was recorded is kept. To go on: python " in errors
     process = start(script, path, "--trials", "12")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -275,7 +276,7 @@ def crash(tmp_path_factory):
     script = folder / "study.py"
     script.write_text(STUDY.format(tests=str(Path(__file__).parent), seconds=0.02))
     process = start(script, folder / "x.db", "--trials", "60")
-    while count(folder / "x.db") < 12:
+    while count(folder / "x.db") < 12 and process.poll() is None:
         time.sleep(0.02)
     process.kill()
     process.communicate()

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 
 import numpy as np
@@ -232,33 +231,6 @@ study = tree_study(estimator=Slow())
 if __name__ == "__main__":
     hpo.main(study)
 """
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, sent, code):
-    script = tmp_path / "slow.py"
-    script.write_text(textwrap.dedent(SLOW.format(tests=str(__file__).rpartition("/")[0])))
-
-    def command(name):
-        return [sys.executable, str(script), "--sampler", "tpe", "--trials", "20", "--database", str(tmp_path / name)]
-
-    subprocess.run(command("whole.db"), check=True, capture_output=True, timeout=120)
-    for _ in range(2):
-        process = subprocess.Popen(command("parts.db"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        before = count(tmp_path / "parts.db")
-        while process.poll() is None and count(tmp_path / "parts.db") < before + 4:
-            time.sleep(0.02)
-        process.send_signal(sent)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == code, errors
-        if code == 130:
-            assert "interrupted; what was recorded is kept. To go on: python " in errors
-    subprocess.run(command("parts.db"), check=True, capture_output=True, timeout=120)
-    name = "iris-tree/tpe/split0-seed0"
-    with hpo.StudyDatabase(tmp_path / "parts.db") as parts, hpo.StudyDatabase(tmp_path / "whole.db") as whole:
-        assert same_trials(parts.trials(name)) == same_trials(whole.trials(name))
-        assert not (parts.trials()["state"] == "RUNNING").any()
 
 
 @pytest.mark.slow

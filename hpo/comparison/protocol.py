@@ -18,7 +18,7 @@ from hpo.progress import Progress
 from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler
 from hpo.session import StudySession
-from hpo.units import format_duration
+from hpo.units import counted, format_duration
 
 DEFAULT_SAMPLERS = ("grid", "random", "tpe")
 
@@ -158,7 +158,8 @@ def _announce(session: StudySession, plan: Plan, missing: list[RunName], n_worke
     seconds = math.nan if reference is None else (n_trials + n_references) * seconds_of(reference) / n_workers
     progress.note(
         f"{session.definition.name}: {', '.join(s.label for s in plan.samplers)}; "
-        f"{plan.repetitions} repetitions x {plan.trials} trials x {n_folds} folds: {n_trials * n_folds} fits to go"
+        f"{counted(plan.repetitions, 'repetition')} x {counted(plan.trials, 'trial')} x {counted(n_folds, 'fold')}: "
+        f"{n_trials * n_folds} fits to go"
         + (f", about {format_duration(seconds)}" if math.isfinite(seconds) else "")
         + (f" with {n_workers} workers" if n_workers > 1 else "")
     )
