@@ -41,6 +41,7 @@ class StudyDatabase:
         self._url = as_url(database)
         self.was_created = False
         self._has_held = False
+        self._note_count: dict[int, Callable[[int], None]] = {}  # of the runs that are held
         with clear_errors(self.name):
             self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
@@ -211,8 +212,8 @@ class StudyDatabase:
         one whose commit was in doubt is recognised and not written twice.
         """
         self._persist(lambda connection: records.write_trial(connection, run, study_id, record))
-        if self.path is not None:
-            locks.note_count(self.path, study_id, record.trial.number + 1)
+        if study_id in self._note_count:
+            self._note_count[study_id](record.trial.number + 1)
 
     def n_lost(self, study_id: int, n_found: int) -> int:
         """How many trials of a run were recorded and are not found, because the file or its log was damaged."""
@@ -264,10 +265,13 @@ class StudyDatabase:
             with contextlib.ExitStack() as stack:
                 with clear_errors(self.name):
                     stack.enter_context(locks.locked(self.engine, self.path, study_id))
+                if self.path is not None:
+                    self._note_count[study_id] = stack.enter_context(locks.counting(self.path, study_id))
                 self.set_attributes(study_id, {"holder": locks.holder()})
                 try:
                     yield
                 finally:
+                    self._note_count.pop(study_id, None)
                     with contextlib.suppress(UnusableDatabase):  # it went away; who it was hardly matters
                         self.set_attributes(study_id, {"holder": None})
         except locks.Taken as error:

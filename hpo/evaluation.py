@@ -18,6 +18,7 @@ from hpo.splits import Partition, partition
 
 _LONGEST_MESSAGE = 300
 _LONGEST_TRACE = 4000
+_WORTH_A_LOOK = 0.01  # seconds
 
 
 class Problem:
@@ -118,7 +119,9 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
         folds: their numbers; each is trained by itself, whatever else is in the list.
     """
     unfitted = None
-    for fold in folds:
+    peak = _PeakMemory()
+    numbers = list(folds)
+    for fold in numbers:
         meter = _Meter()
         scores: dict[str, float] = {}
         train_score: float | None = None
@@ -135,12 +138,14 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
                 trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]
         if error is None and not math.isfinite(scores[problem.metric]):
             error = f"NotFinite: the metric {problem.metric} is {scores[problem.metric]}"
+        is_last = error is not None or fold == numbers[-1]
         yield FoldResult(
             scores=scores,
             train_score=train_score,
             fit_seconds=meter.fit_seconds,
             score_seconds=meter.score_seconds,
-            peak_memory_mb=meter.peak_memory_mb(),
+            # Looking takes a while: short folds are looked at together, after the last.
+            peak_memory_mb=peak.mb() if is_last or meter.fit_seconds > _WORTH_A_LOOK else math.nan,
             warnings=dict(Counter(warning.category.__name__ for warning in raised)),
             error=error,
             trace=trace,
@@ -164,17 +169,11 @@ def _fit_and_score(
 
 
 class _Meter:
-    """Adds up the time of fits and scores, and watches the process's peak memory (Linux only)."""
+    """Adds up the time of fits and scores."""
 
     def __init__(self) -> None:
         self.fit_seconds = 0.0
         self.score_seconds = 0.0
-        try:
-            with open("/proc/self/clear_refs", "w") as clear:
-                clear.write("5")  # resets the peak: Documentation/filesystems/proc.rst of Linux
-            self._can_measure = True
-        except OSError:
-            self._can_measure = False
 
     def fitting(self) -> "_Stopwatch":
         return _Stopwatch(self, "fit_seconds")
@@ -182,7 +181,20 @@ class _Meter:
     def scoring(self) -> "_Stopwatch":
         return _Stopwatch(self, "score_seconds")
 
-    def peak_memory_mb(self) -> float:
+
+class _PeakMemory:
+    """The process's largest resident memory from now on (Linux only)."""
+
+    def __init__(self) -> None:
+        try:
+            with open("/proc/self/clear_refs", "w") as clear:
+                clear.write("5")  # resets the peak: Documentation/filesystems/proc.rst of Linux
+            self._can_measure = True
+        except OSError:
+            self._can_measure = False
+
+    def mb(self) -> float:
+        """In MB of 2**20 bytes; NaN where unknown."""
         if not self._can_measure:
             return math.nan
         with open("/proc/self/status") as status:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,10 +80,23 @@ def creating(url: sa.URL, options: dict[str, Any]) -> Iterator[sa.Connection | N
         engine.dispose()
 
 
-def note_count(path: Path, study_id: int, n_trials: int) -> None:
-    """Keep outside the file how many trials a run has: a log that was cut is otherwise not missed by SQLite."""
-    with contextlib.suppress(OSError):  # a second witness, no more
-        _count_file(path, study_id).write_text(str(n_trials))
+@contextlib.contextmanager
+def counting(path: Path, study_id: int) -> Iterator[Callable[[int], None]]:
+    """A function that keeps outside the file how many trials a run has: SQLite does not miss what a log has lost."""
+    try:
+        file = os.open(_count_file(path, study_id), os.O_WRONLY | os.O_CREAT, 0o644)
+    except OSError:  # a second witness, no more
+        yield lambda n_trials: None
+        return
+
+    def note(n_trials: int) -> None:
+        with contextlib.suppress(OSError):
+            os.pwrite(file, b"%-12d" % n_trials, 0)
+
+    try:
+        yield note
+    finally:
+        os.close(file)
 
 
 def noted_count(path: Path, study_id: int) -> int:
