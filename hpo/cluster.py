@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import queue
+import socket
 import threading
 import time
 import uuid
@@ -329,6 +330,15 @@ def evaluate_unit(task: Task) -> Answer:
     key = worker.get_current_task()
     with _evaluators(task.coordinator).one(share_of_cores(slots, task.threads)) as evaluator:
         return evaluator.evaluate(request, lambda: _is_wanted(worker, key))
+
+
+def refuse_silence(address: str) -> None:
+    """Raise InvalidOption unless something listens at the address of a scheduler."""
+    host, _, port = address.partition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({error})") from error
 
 
 def _sees(path: str) -> bool:

@@ -26,6 +26,14 @@ _SHORT_UNIT_SECONDS = 0.03  # where workers would be idle otherwise
 _SECONDS_BETWEEN_TRIES = 1.0  # of a run that another process records
 
 
+def check_scheduler(workers: int | str) -> None:
+    """Raise InvalidOption where the workers are those of a scheduler that does not answer, before anything is made."""
+    if isinstance(workers, str):
+        from hpo.cluster import refuse_silence
+
+        refuse_silence(workers)
+
+
 @contextlib.contextmanager
 def started(
     session: StudySession, runs: set[str], workers: int | str, options: RunOptions, threads: int, progress: Progress

@@ -91,7 +91,8 @@ def counting(path: Path, study_id: int) -> Iterator[Callable[[int], None]]:
 
     def note(n_trials: int) -> None:
         with contextlib.suppress(OSError):
-            os.pwrite(file, b"%-12d" % n_trials, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, b"%-12d" % n_trials)
 
     try:
         yield note

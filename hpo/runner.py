@@ -8,7 +8,7 @@ from hpo.catalogue import find_study
 from hpo.cores import share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
-from hpo.driver import Driver, Job, seconds_of, started
+from hpo.driver import Driver, Job, check_scheduler, seconds_of, started
 from hpo.errors import RunFailed
 from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
@@ -73,6 +73,7 @@ def run(
     definition = find_study(study)
     chosen.check(definition.space)
     check_numbers(seed=seed, split=split)
+    check_scheduler(workers)
     begun = time.monotonic()
     session = StudySession(definition, database, new_version=new_version)
     name = session.name(chosen.label, split, seed)

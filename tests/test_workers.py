@@ -326,6 +326,7 @@ def test_a_cluster_with_other_versions_is_refused(tmp_path, cluster, study, monk
 def test_nobody_at_the_address(tmp_path, study):
     with pytest.raises(hpo.InvalidOption, match="no Dask scheduler answers there"):
         run(study, tmp_path / "x.db", workers=f"dask://127.0.0.1:{free_port()}", trials=2)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_logistic_regression_of_a_stranger():

@@ -10,7 +10,7 @@ from hpo.comparison.result import Comparison, Plan
 from hpo.cores import cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
-from hpo.driver import Driver, Job, seconds_of, started
+from hpo.driver import Driver, Job, check_scheduler, seconds_of, started
 from hpo.errors import NotComparable
 from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_workers
@@ -66,6 +66,7 @@ def compare(
     plan = Plan.of(samplers, repetitions=repetitions, trials=trials, baseline=baseline)
     for sampler in plan.samplers:
         sampler.check(definition.space)
+    check_scheduler(workers)
     session = StudySession(definition, database, new_version=new_version)
     _refuse_lags(session, plan)
     if runs_missing:

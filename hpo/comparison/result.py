@@ -65,8 +65,8 @@ class Comparison:
         study: name of the study with its version.
         metric: how values are shown.
         plan: samplers, repetitions, trials.
-        finals: tidy, one row per run: sampler, repetition, split, value (NaN without success), trials, failed,
-            fit_seconds, sampler_seconds.
+        finals: tidy, one row per run: sampler, repetition, split, value (NaN without success), trials, distinct,
+            failed, fit_seconds, sampler_seconds.
         curves: tidy, one row per trial: sampler, repetition, trial (from 1), seconds (its trials so far took),
             incumbent (best value so far; NaN before the first success).
         reference: tidy, one row per split: split, value.
@@ -91,9 +91,9 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """One row per sampler, in the plan's order.
 
-        Columns: study, sampler, repetitions, trials (in all), failed, median, worst, best (final values over
-        repetitions, the scorer's sign), wins, ties, losses (repetitions against the baseline; NA for itself),
-        fit_seconds, sampler_seconds (sums).
+        Columns: study, sampler, repetitions, trials (in all), distinct (configurations in each split), failed,
+        median, worst, best (final values over repetitions, the scorer's sign), wins, ties, losses (repetitions
+        against the baseline; NA for itself), fit_seconds, sampler_seconds (sums).
         """
         finals = self.finals.pivot(index="repetition", columns="sampler", values="value").fillna(-np.inf)
         rows = []
@@ -104,6 +104,7 @@ class Comparison:
                 "sampler": sampler.label,
                 "repetitions": len(runs),
                 "trials": runs["trials"].sum(),
+                "distinct": runs["distinct"].sum(),
                 "failed": runs["failed"].sum(),
                 "median": runs["value"].median(),
                 "worst": runs["value"].min(),
@@ -150,6 +151,10 @@ class Comparison:
         for row in self.table.itertuples():
             if row.trials < row.repetitions * self.plan.trials:
                 notes.append(f"{row.sampler} ran out of configurations before its budget: its curve is held flat")
+            if row.distinct < row.trials:
+                notes.append(
+                    f"{row.trials - row.distinct} of {row.trials} trials of {row.sampler} repeat a configuration"
+                )
             if row.failed:
                 notes.append(f"{row.failed} of {row.trials} trials of {row.sampler} failed")
         return notes
@@ -239,6 +244,7 @@ def _finals(trials: pd.DataFrame) -> pd.DataFrame:
         split=("split", "first"),
         value=("value", "max"),
         trials=("number", "size"),
+        distinct=("configuration", "nunique"),
         failed=("state", lambda states: int((states == "FAIL").sum())),
         fit_seconds=("fit_seconds", "sum"),
         sampler_seconds=("sampler_seconds", "sum"),
