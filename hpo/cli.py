@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
-from hpo.interrupts import Interrupts, handled_by
+from hpo.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
     from hpo.definition import StudyDefinition
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 75, 130
+_ENDED = "hpo: ended at once; what was recorded is kept. To go on: {}\n"
 
 
 def entry() -> NoReturn:
     """The command ``hpo``."""
-    _own_signals(shlex.join(["hpo", *sys.argv[1:]]))
-    _leave(command(sys.argv[1:]))
+    own_signals(_ENDED.format(shlex.join(["hpo", *sys.argv[1:]])), INTERRUPTED)
+    leave(command(sys.argv[1:]))
 
 
 def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoReturn:
@@ -41,8 +41,8 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
     add_run_options(parser)
     given = list(sys.argv[1:] if argv is None else argv)
     again = f"python {shlex.join([sys.argv[0], *given])}"
-    _own_signals(again)
-    _leave(_guarded(lambda: _run(parser.parse_args(given), study), again))
+    own_signals(_ENDED.format(again), INTERRUPTED)
+    leave(_guarded(lambda: _run(parser.parse_args(given), study), again))
 
 
 def command(argv: Sequence[str]) -> int:
@@ -71,28 +71,6 @@ def _guarded(call: Callable[[], int], again: str) -> int:
 
 def _complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _leave(code: int) -> NoReturn:
-    if code == INTERRUPTED:  # all is said: a second signal while Python ends changes nothing
-        with contextlib.suppress(ValueError):
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
-    sys.exit(code)
-
-
-def _own_signals(again: str) -> None:
-    """Let a second signal end the process, as safely as kill -9 does."""
-
-    def end() -> NoReturn:
-        with contextlib.suppress(OSError):
-            os.write(2, f"hpo: ended at once; what was recorded is kept. To go on: {again}\n".encode())
-        os._exit(INTERRUPTED)
-
-    Interrupts.at_once = end
-    with contextlib.suppress(ValueError):  # not the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, Interrupts.stop)
 
 
 # --- commands; each imports what it needs, so that --help imports nothing ---

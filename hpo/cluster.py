@@ -1,32 +1,32 @@
 """Evaluations behind Dask: a cluster in this process, or a running one by the address of its scheduler.
 
-A task runs in a thread of a Dask worker and hands its unit to an evaluator, a child process of that worker, so that
-a fit that crashes, hangs or explodes ends its evaluator and nothing else.
+A task runs in a thread of a Dask worker and hands its unit to an evaluator (:mod:`hpo.crew`), a child process of that
+worker, so that a fit that crashes, hangs or explodes ends its evaluator and nothing else.
 """
 
 import contextlib
 import itertools
 import logging
-import os
 import queue
 import socket
-import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import dask
-from distributed import Client, Future, LocalCluster, get_worker
+from distributed import Client, Future, LocalCluster
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from hpo.cores import share_of_cores
+from hpo.crew import Copy, Task, Unpublished, close_evaluators, evaluate_unit, evaluators, sees
 from hpo.definition import versions
 from hpo.engine import Unit, UnitResult
 from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
-from hpo.evaluator import Answer, Evaluator, Request
+from hpo.evaluator import Answer
 from hpo.publication import Publication
 
 SCHEMES = ("dask", "tcp", "tls")
@@ -41,29 +41,6 @@ _SETTINGS = {
 _SECONDS_TO_CONNECT = 5
 _SECONDS_IN_SILENCE = 5
 _SECONDS_BETWEEN_LOOKS = 2
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a Dask worker is sent.
-
-    Attributes:
-        unit: what to evaluate.
-        path: of the publication, on the coordinator's machine.
-        memory_mb: limit of the evaluator's resident memory, or None.
-        threads: that one evaluator may use at most, or None for its share of the machine.
-        slots: host -> how many units it evaluates at a time.
-        versions: of the coordinator's packages.
-        coordinator: whose evaluators it may use.
-    """
-
-    unit: Unit
-    path: str
-    memory_mb: float | None
-    threads: int | None
-    slots: dict[str, int]
-    versions: dict[str, str]
-    coordinator: str
 
 
 class Workers:
@@ -97,6 +74,7 @@ class Workers:
         self._id = uuid.uuid4().hex
         self._is_local = isinstance(workers, int)
         self._looked = 0.0
+        self._has_copies = False
         self._cluster: LocalCluster | None = None
         self._slots: dict[str, int] = {"": workers} if isinstance(workers, int) else {}
         self._client = self._start_local(workers) if isinstance(workers, int) else self._connect(workers)
@@ -126,7 +104,7 @@ class Workers:
                 silence_logs=logging.CRITICAL,
             )
             client = Client(self._cluster, set_as_default=False)
-        _evaluators(self._id).prepare(n_workers, share_of_cores(n_workers, self._threads))
+        evaluators(self._id).prepare(n_workers, share_of_cores(n_workers, self._threads))
         return client
 
     def _connect(self, address: str) -> "Client":
@@ -156,14 +134,18 @@ class Workers:
         """Note how many units each host evaluates at a time."""
         self._looked = time.monotonic()
         slots: Counter[str] = Counter()
-        for worker in self._client.scheduler_info(n_workers=-1)["workers"].values():
+        try:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        except (OSError, TimeoutError) as error:
+            raise _lost() from error
+        for worker in workers:
             slots[worker["host"]] += worker["nthreads"]
         self._slots = dict(slots)
 
     def _share_publication(self) -> None:
-        path = str(self._publication.path)
-        if not all(self._client.run(_sees, path).values()):
-            self._client.upload_file(path, load=False)  # workers that join later are sent it too
+        if not self._has_copies and not all(self._client.run(sees, str(self._publication.path)).values()):
+            self._has_copies = True
+            self._client.register_plugin(Copy(str(self._publication.path), load=False), name=self._id)
 
     def submit(self, unit: Unit) -> None:
         """Queue a unit, and send it when a worker has or will soon have room."""
@@ -173,6 +155,7 @@ class Workers:
     def _send(self) -> None:
         # One more than can run, so that no worker waits for us between two units.
         while self._waiting and len(self._futures) < self.n_workers + 1:
+            self._check_connection()
             unit = self._waiting.popleft()
             path = str(self._publication.path)
             task = Task(unit, path, self._memory_mb, self._threads, self._slots, versions(), self._id)
@@ -205,8 +188,14 @@ class Workers:
             self._send()
             try:
                 answer: Answer = future.result()
+            except Unpublished:  # it has joined since
+                self._share_publication()
+                self.submit(unit)
+                continue
             except KilledWorker:
                 answer = Answer((), "the end of its Dask worker")
+            except (CommClosedError, FutureCancelledError) as error:
+                raise _lost() from error
             except HpoError:
                 raise
             except Exception as error:
@@ -218,7 +207,7 @@ class Workers:
 
     def _check_connection(self, *, is_lost: bool = False) -> None:
         if is_lost or self._client.status != "running":
-            raise ClusterLost("the connection to the Dask scheduler is lost; the same command goes on from here")
+            raise _lost()
 
     def give_back(self) -> list[Unit]:
         """The units that were not sent to a worker."""
@@ -245,91 +234,14 @@ class Workers:
             with contextlib.suppress(Exception):  # it may go away meanwhile: nothing is lost
                 self._client.cancel(futures)
                 self._client.run(close_evaluators, self._id)
+                self._client.unregister_worker_plugin(self._id)
         self._client.close(timeout=2)
         if self._cluster is not None:
             self._cluster.close(timeout=2)
 
 
-# --- in a Dask worker ---
-
-
-class _Evaluators:
-    """The evaluators of one coordinator in this process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._idle: list[Evaluator] = []
-        self._busy: set[Evaluator] = set()
-
-    def prepare(self, n: int, threads: int) -> None:
-        """Start some ahead: they take a second or two to come up."""
-        self._idle += [Evaluator(threads) for _ in range(n)]
-
-    @contextlib.contextmanager
-    def one(self, threads: int) -> Iterator[Evaluator]:
-        """An idle one, or a new one, for the time of a unit."""
-        with self._lock:
-            while self._idle:
-                evaluator = self._idle.pop()
-                if evaluator.is_alive and evaluator.threads == threads:
-                    break
-                evaluator.kill()
-            else:
-                evaluator = Evaluator(threads)
-            self._busy.add(evaluator)
-        try:
-            yield evaluator
-        finally:
-            with self._lock:
-                self._busy.discard(evaluator)
-                if evaluator.is_alive:
-                    self._idle.append(evaluator)
-
-    def close(self) -> None:
-        """Kill all, idle or not."""
-        with self._lock:
-            for evaluator in [*self._idle, *self._busy]:
-                evaluator.kill()
-            self._idle.clear()
-
-
-_COORDINATORS: dict[str, _Evaluators] = {}
-
-
-def _evaluators(coordinator: str) -> _Evaluators:
-    return _COORDINATORS.setdefault(coordinator, _Evaluators())
-
-
-def close_evaluators(coordinator: str) -> None:
-    """Kill the evaluators of a coordinator in this process."""
-    _COORDINATORS.pop(coordinator, _Evaluators()).close()
-
-
-def evaluate_unit(task: Task) -> Answer:
-    """Evaluate a unit in an evaluator of this Dask worker.
-
-    Raises:
-        WorkerBroken: other versions than the coordinator's, or an evaluator that cannot start.
-    """
-    worker = get_worker()
-    if versions() != task.versions:
-        differing = [
-            f"{name} {versions().get(name)} instead of {v}"
-            for name, v in task.versions.items()
-            if versions().get(name) != v
-        ]
-        raise WorkerBroken(f"the worker {worker.address} has {', '.join(differing)}: install the same versions there")
-    host = worker.address.split("://")[-1].rpartition(":")[0]
-    slots = task.slots.get(host, task.slots.get("", worker.state.nthreads))
-    uploaded = os.path.join(worker.local_directory, os.path.basename(task.path))
-    unit = task.unit
-    request = Request(
-        uploaded if os.path.exists(uploaded) else task.path,
-        unit.split, unit.configuration, unit.folds, unit.seconds, task.memory_mb,
-    )  # fmt: skip
-    key = worker.get_current_task()
-    with _evaluators(task.coordinator).one(share_of_cores(slots, task.threads)) as evaluator:
-        return evaluator.evaluate(request, lambda: _is_wanted(worker, key))
+def _lost() -> ClusterLost:
+    return ClusterLost("the connection to the Dask scheduler is lost; the same command goes on from here")
 
 
 def refuse_silence(address: str) -> None:
@@ -339,14 +251,3 @@ def refuse_silence(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_CONNECT).close()
     except (OSError, OverflowError) as error:
         raise InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({error})") from error
-
-
-def _sees(path: str) -> bool:
-    """Whether this machine shares the coordinator's disk."""
-    return os.path.exists(path)
-
-
-def _is_wanted(worker: Any, key: Any) -> bool:
-    """Whether the coordinator still waits for a task: Dask cannot end a thread, it only marks the task."""
-    state = worker.state.tasks.get(key)
-    return state is not None and state.state != "cancelled"

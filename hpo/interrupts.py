@@ -1,10 +1,11 @@
-"""Ctrl-C and SIGTERM while trials run: the first lets what is under way finish, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first lets the trials under way finish, the second stops at once."""
 
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 _ANNOUNCEMENT = b"\ninterrupted: what is under way is finished and recorded first; once more ends at once\n"
 
@@ -68,3 +69,26 @@ def handled_by(handler: Callable[..., None]) -> Iterator[None]:
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def own_signals(last_words: str, code: int) -> None:
+    """Let a second signal end the process with this code, as safely as kill -9 does."""
+
+    def end() -> None:
+        with contextlib.suppress(OSError):
+            os.write(2, last_words.encode())
+        os._exit(code)
+
+    Interrupts.at_once = end
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, Interrupts.stop)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process; once it was interrupted, and all is said, a second signal while Python ends changes nothing."""
+    if Interrupts.is_ending:
+        with contextlib.suppress(ValueError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)

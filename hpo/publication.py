@@ -28,7 +28,7 @@ class Publication:
     Args:
         definition: pickled by value, so that nobody needs the script it came from.
         data: its arrays are memory-mapped by whoever reads the file.
-        data_hash: names the file.
+        data_hash: is in the file's name.
 
     Attributes:
         path: of the file.
@@ -43,7 +43,7 @@ class Publication:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._lock = FileLock(folder / "lock", thread_local=False)  # the kernel's sign that we are alive
         self._lock.acquire()
-        self.path = folder / f"{data_hash[:32]}.joblib"
+        self.path = folder / f"{folder.name}-{data_hash[:32]}.joblib"  # copies of it meet in folders of workers
         self.close = weakref.finalize(self, _remove, self._lock, folder)
         try:
             joblib.dump((pickled, data), self.path)

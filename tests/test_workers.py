@@ -1,6 +1,7 @@
 """Real workers: evaluator processes behind Dask, here and behind a scheduler in other processes."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -8,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from conftest import FLAT, same_trials, tree_study
+from distributed import Client
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
@@ -20,6 +23,7 @@ from threadpoolctl import threadpool_info
 
 import hpo
 from hpo import CrossValidation, Int
+from hpo.cluster import Workers
 from hpo.cores import cores
 from hpo.publication import Publication, read_publication
 
@@ -289,11 +293,12 @@ def cluster(tmp_path):
 
 
 def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr("hpo.cluster._sees", lambda path: False)  # travels to the workers as it is
+    monkeypatch.setattr("hpo.cluster.sees", lambda path: False)  # travels to the workers as it is
     definition = tree_study(space=FLAT, estimator=Patient(), extra_metrics=[threads])
     options = {"sampler": "tpe(n_startup_trials=4)", "lag": 2}
     first = run(definition, tmp_path / "x.db", workers=cluster.address, trials=3, **options)
     assert (first.trials["threads"] * 2 <= max(cores(), 2)).all()
+    assert not list(cluster.folder.rglob("*.joblib"))  # the copies are gone with the coordinator
     first.database.close()
 
     def lose():
@@ -315,6 +320,29 @@ def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, 
     assert same_trials(resumed.trials.drop(columns="threads")) == same_trials(whole.trials.drop(columns="threads"))
     resumed.database.close()
     whole.database.close()
+
+
+def test_a_worker_that_joins_later_is_sent_the_study_when_it_needs_it(tmp_path, cluster, study, monkeypatch):
+    share, calls = Workers._share_publication, []
+    monkeypatch.setattr("hpo.cluster.sees", lambda path: False)
+
+    def late(self):
+        calls.append(self)
+        if len(calls) > 1:  # as if all had seen it at first
+            share(self)
+
+    monkeypatch.setattr(Workers, "_share_publication", late)
+    submit = Client.submit
+
+    def hidden(self, function, task, **options):
+        elsewhere = str(tmp_path / "elsewhere" / Path(task.path).name)
+        return submit(self, function, dataclasses.replace(task, path=elsewhere), **options)
+
+    monkeypatch.setattr(Client, "submit", hidden)
+    made = run(study, tmp_path / "x.db", sampler="random", workers=cluster.address, trials=2)
+    assert made.trials["value"].notna().all()
+    assert len(calls) > 1
+    made.database.close()
 
 
 def test_a_cluster_with_other_versions_is_refused(tmp_path, cluster, study, monkeypatch):
