@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.definition import Data, StudyDefinition, data_hash
+from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
 from hpo.results import Evaluation, FoldResult, combine
 from hpo.splits import Partition, partition
@@ -69,10 +69,6 @@ class Problem:
         if configuration is None:
             return self.definition.reference_used()
         return self.definition.space.use(configuration)
-
-    def hashes(self) -> dict[str, str]:
-        """Hashes of data, split, space, estimator, metric and start."""
-        return {"data": data_hash(self.data), **self.definition.fixed_hashes}
 
     def rows(self, rows: Any) -> tuple[Any, Any, dict[str, Any]]:
         """X, y and fit parameters of these rows."""

@@ -1,7 +1,6 @@
 """What ends a run: its budget, its time, a target, or patience."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -121,14 +120,15 @@ class Told:
         self.n = 0
         self.best: float | None = None
         self._n_at_best = 0
-        self.errors: Counter[str] = Counter()
 
     def add(self, trial: FrozenTrial) -> None:
         """Take note of the next trial."""
         self.n += 1
-        if trial.state == TrialState.FAIL:
-            self.errors[trial.user_attrs.get("error", "an unknown error")] += 1
-        elif trial.value is not None and (self.best is None or trial.value > self.best):
+        if (
+            trial.state == TrialState.COMPLETE
+            and trial.value is not None
+            and (self.best is None or trial.value > self.best)
+        ):
             self.best, self._n_at_best = trial.value, self.n
 
     def reason_to_stop(self) -> str | None:

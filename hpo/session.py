@@ -91,6 +91,8 @@ class StudySession:
         }
         study_id = self.database.create_run(name, attributes)
         stored = self.database.attributes(study_id)
+        if stored.get("study") != name.study:
+            raise StudyChanged(f"{name} is a study that something else made in {self.database.name}: rename it there")
         changed = [key for key in fixed if stored.get(key) != fixed[key]]
         if changed:
             raise StudyChanged(f"{name} was made with another {changed[0].removeprefix('hash_')}: rename the sampler")

@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import optuna
 import pytest
 from conftest import FLAT, same_trials, tree_study
 from sklearn.datasets import load_iris
@@ -120,6 +121,13 @@ def test_another_sampler_on_the_same_split_reuses_and_on_another_split_does_not(
     assert other.trials["duplicate_of"].str.startswith("iris-tree/grid/split0-seed0#").all()
     elsewhere = run(definition, database, trials=1, split=1)
     assert "duplicate_of" not in elsewhere.trials
+
+
+def test_a_study_that_something_else_made_under_a_runs_name_is_left_alone(database, tree):
+    optuna.create_study(study_name="iris-tree/random/split0-seed0", storage=database.storage, direction="maximize")
+    with pytest.raises(hpo.StudyChanged, match="iris-tree/random/split0-seed0 is a study that something else made"):
+        run(tree, database, trials=2)
+    assert not database.optuna_trials(database.study_id("iris-tree/random/split0-seed0"))
 
 
 def test_start_configurations_come_first(database):
