@@ -245,7 +245,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[_Hasher, Any, str], None]],
 _CLASS_MACHINERY = {
     "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
     "__static_attributes__", "__dataclass_fields__", "__dataclass_params__", "__parameters__", "__orig_bases__",
-    "__annotate_func__", "__annotations_cache__", "__abstractmethods__",
+    "__annotate_func__", "__annotations_cache__", "__abstractmethods__", "__slotnames__",
 }  # fmt: skip
 
 

@@ -149,6 +149,18 @@ class Moody(DecisionTreeClassifier):
         return super().predict_proba(X) * (np.nan if self.max_depth == 2 else 1)
 
 
+class Own(DecisionTreeClassifier):
+    """As a user writes one in a notebook."""
+
+    def fit(self, X, y):
+        return super().fit(X, y)
+
+
+def test_a_class_of_the_users_own_is_the_same_after_it_was_used(database):
+    run(tree_study(estimator=Own()), database, trials=2)
+    assert len(run(tree_study(estimator=Own()), database, trials=4).trials) == 4  # copying marks classes
+
+
 def test_failed_trials_are_recorded_and_the_run_goes_on(database):
     trials = run(tree_study(space={"max_depth": Int(1, 3)}, estimator=Moody()), database, sampler="grid").trials
     by_depth = trials.set_index("params_max_depth")
