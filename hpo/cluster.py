@@ -11,7 +11,7 @@ import queue
 import socket
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,12 +24,10 @@ from distributed.scheduler import KilledWorker
 from hpo.cores import share_of_cores
 from hpo.crew import Copy, Task, Unpublished, close_evaluators, evaluate_unit, evaluators, sees
 from hpo.definition import versions
-from hpo.engine import Unit, UnitResult
+from hpo.engine import Unit, UnitResult, Waiting
 from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
-from hpo.evaluator import Answer
 from hpo.publication import Publication
 
-SCHEMES = ("dask", "tcp", "tls")
 _SETTINGS = {
     "distributed.worker.profile.enabled": False,  # it samples every thread a hundred times a second
     "distributed.admin.tick.interval": "1s",
@@ -67,7 +65,7 @@ class Workers:
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._publication, self._memory_mb, self._threads = publication, memory_mb, threads
-        self._waiting: deque[Unit] = deque()
+        self._waiting = Waiting()
         self._futures: dict[str, tuple[Future[Any], Unit]] = {}
         self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._keys = itertools.count()
@@ -109,13 +107,12 @@ class Workers:
 
     def _connect(self, address: str) -> "Client":
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said by us, in one line
-        url = address.replace("dask://", "tcp://")
         try:
             with dask.config.set(_SETTINGS):
-                return Client(url, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+                return Client(_tcp(address), timeout=_SECONDS_TO_CONNECT, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({reason})") from error
+            raise _silent(address, reason) from error
 
     def _wait_for_a_worker(self, address: str, note: Callable[[str], None]) -> None:
         begun = time.monotonic()
@@ -125,8 +122,7 @@ class Workers:
                 return
             if begun and time.monotonic() - begun > _SECONDS_IN_SILENCE:
                 begun = 0.0
-                url = address.replace("dask://", "tcp://")
-                note(f"{address} has no workers yet; waiting for the first, as of dask worker {url}")
+                note(f"{address} has no workers yet; waiting for the first, as of dask worker {_tcp(address)}")
             time.sleep(0.2)
             self._check_connection()
 
@@ -187,13 +183,13 @@ class Workers:
             unit = self._futures.pop(future.key)[1]
             self._send()
             try:
-                answer: Answer = future.result()
+                result: UnitResult = future.result()
             except Unpublished:  # it has joined since
                 self._share_publication()
                 self.submit(unit)
                 continue
             except KilledWorker:
-                answer = Answer((), "the end of its Dask worker")
+                result = UnitResult(unit, (), "the end of its Dask worker")
             except (CommClosedError, FutureCancelledError) as error:
                 raise _lost() from error
             except HpoError:
@@ -203,7 +199,7 @@ class Workers:
                     f"a worker cannot evaluate ({type(error).__name__}: {error}): it needs the same Python and the "
                     "same packages as this process, hpo-studies among them"
                 ) from error
-            return UnitResult(unit, answer.folds, answer.died)
+            return result
 
     def _check_connection(self, *, is_lost: bool = False) -> None:
         if is_lost or self._client.status != "running":
@@ -211,13 +207,11 @@ class Workers:
 
     def give_back(self) -> list[Unit]:
         """The units that were not sent to a worker."""
-        units = list(self._waiting)
-        self._waiting.clear()
-        return units
+        return self._waiting.take_all()
 
     def cancel(self, run: str, number: int | None = None) -> None:
         """Forget the units of a trial, or of a whole run; an evaluator that is at one of them is killed."""
-        self._waiting = deque(unit for unit in self._waiting if not unit.is_of(run, number))
+        self._waiting.forget(run, number)
         for key, (future, unit) in list(self._futures.items()):
             if unit.is_of(run, number):
                 del self._futures[key]
@@ -244,10 +238,19 @@ def _lost() -> ClusterLost:
     return ClusterLost("the connection to the Dask scheduler is lost; the same command goes on from here")
 
 
+def _silent(address: str, reason: object) -> InvalidOption:
+    return InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({reason})")
+
+
+def _tcp(address: str) -> str:
+    """The address as Dask writes it."""
+    return address.replace("dask://", "tcp://")
+
+
 def refuse_silence(address: str) -> None:
     """Raise InvalidOption unless something listens at the address of a scheduler."""
     host, _, port = address.partition("://")[2].rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_CONNECT).close()
     except (OSError, OverflowError) as error:
-        raise InvalidOption(f"workers={address!r}: no Dask scheduler answers there ({error})") from error
+        raise _silent(address, error) from error

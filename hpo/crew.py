@@ -12,9 +12,9 @@ from distributed.diagnostics.plugin import UploadFile
 
 from hpo.cores import share_of_cores
 from hpo.definition import versions
-from hpo.engine import Unit
+from hpo.engine import Unit, UnitResult
 from hpo.errors import WorkerBroken
-from hpo.evaluator import Answer, Evaluator, Request
+from hpo.evaluator import Evaluator, Request
 
 
 class Unpublished(Exception):
@@ -106,7 +106,7 @@ def close_evaluators(coordinator: str) -> None:
     _COORDINATORS.pop(coordinator, Evaluators()).close()
 
 
-def evaluate_unit(task: Task) -> Answer:
+def evaluate_unit(task: Task) -> UnitResult:
     """Evaluate a unit in an evaluator of this Dask worker.
 
     Raises:
@@ -123,14 +123,13 @@ def evaluate_unit(task: Task) -> Answer:
         raise WorkerBroken(f"the worker {worker.address} has {', '.join(differing)}: install the same versions there")
     host = worker.address.split("://")[-1].rpartition(":")[0]
     slots = task.slots.get(host, task.slots.get("", worker.state.nthreads))
-    copy, unit = os.path.join(worker.local_directory, os.path.basename(task.path)), task.unit
+    copy = os.path.join(worker.local_directory, os.path.basename(task.path))
     path = copy if os.path.exists(copy) else task.path
     if not sees(path):
         raise Unpublished
-    request = Request(path, unit.split, unit.configuration, unit.folds, unit.seconds, task.memory_mb)
     key = worker.get_current_task()
     with evaluators(task.coordinator).one(share_of_cores(slots, task.threads)) as evaluator:
-        return evaluator.evaluate(request, lambda: _is_wanted(worker, key))
+        return evaluator.evaluate(Request(task.unit, path, task.memory_mb), lambda: _is_wanted(worker, key))
 
 
 def sees(path: str) -> bool:

@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial
-
 from hpo.cores import cores
 from hpo.definition import StudyDefinition
 from hpo.engine import Engine, InProcess
@@ -253,11 +251,6 @@ class _Active:
     study_id: int
     begun: float
     lock: contextlib.ExitStack
-
-
-def seconds_of(trial: FrozenTrial) -> float:
-    """What a stored trial took to fit and score."""
-    return float(trial.user_attrs["fit_seconds"] + trial.user_attrs["score_seconds"])
 
 
 def default_budget(definition: StudyDefinition, sampler: Sampler) -> int:

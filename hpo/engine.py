@@ -45,6 +45,22 @@ class UnitResult:
     died: str | None = None
 
 
+class Waiting(deque[Unit]):
+    """Units that no worker has begun, in their order."""
+
+    def take_all(self) -> list[Unit]:
+        """All of them; they are forgotten."""
+        units = list(self)
+        self.clear()
+        return units
+
+    def forget(self, run: str, number: int | None) -> None:
+        """Leave out the units of a trial, or of a whole run."""
+        kept = [unit for unit in self if not unit.is_of(run, number)]
+        self.clear()
+        self.extend(kept)
+
+
 class Engine(Protocol):
     """Takes units and gives back their results, in any order."""
 
@@ -80,7 +96,7 @@ class InProcess:
 
     def __init__(self, problem: Callable[[int], Problem], threads: int | None = None) -> None:
         self._problem = problem
-        self._waiting: deque[Unit] = deque()
+        self._waiting = Waiting()
         self._limits = None if threads is None else threadpool_limits(threads)
 
     def submit(self, unit: Unit) -> None:
@@ -95,13 +111,11 @@ class InProcess:
 
     def give_back(self) -> list[Unit]:
         """All that waits: nothing is under way between two calls."""
-        units = list(self._waiting)
-        self._waiting.clear()
-        return units
+        return self._waiting.take_all()
 
     def cancel(self, run: str, number: int | None = None) -> None:
         """Take the units of a trial, or of a whole run, out of the queue."""
-        self._waiting = deque(unit for unit in self._waiting if not unit.is_of(run, number))
+        self._waiting.forget(run, number)
 
     def close(self) -> None:
         """Give the threads back."""

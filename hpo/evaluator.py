@@ -14,10 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
+from hpo.engine import Unit, UnitResult
 from hpo.errors import WorkerBroken
 from hpo.evaluation import Problem, evaluate_folds
 from hpo.publication import read_publication
@@ -33,31 +34,17 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 @dataclass(frozen=True)
 class Request:
-    """Folds of one configuration to evaluate.
+    """A unit to evaluate.
 
     Attributes:
+        unit: after whose seconds, where it has any, it is killed.
         path: of the published definition and data.
-        split: which rows train and validate.
-        configuration: stored values of the hyperparameters; None is the reference.
-        folds: their numbers.
-        seconds: after which it is killed, or None.
         memory_mb: resident memory of the process beyond which it is killed, or None.
     """
 
+    unit: Unit
     path: str
-    split: int
-    configuration: Mapping[str, Any] | None
-    folds: tuple[int, ...]
-    seconds: float | None = None
     memory_mb: float | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of a request: results of its folds, in order, and why the child died, if it did."""
-
-    folds: tuple[FoldResult, ...]
-    died: str | None = None
 
 
 class Evaluator:
@@ -94,7 +81,7 @@ class Evaluator:
         """Whether it can take a request."""
         return self._process.poll() is None
 
-    def evaluate(self, request: Request, is_wanted: Callable[[], bool] = lambda: True) -> Answer:
+    def evaluate(self, request: Request, is_wanted: Callable[[], bool] = lambda: True) -> UnitResult:
         """Train and score; what exceeds its time or memory, or is no longer wanted, is killed with its process.
 
         Raises:
@@ -107,7 +94,7 @@ class Evaluator:
             pickle.dump(request, self._input)
             self._input.flush()
         except OSError:
-            return self._dead(results)
+            return self._dead(request.unit, results)
         while True:
             try:
                 message = self._messages.get(timeout=_SECONDS_BETWEEN_LOOKS)
@@ -115,7 +102,7 @@ class Evaluator:
                 message = ("nothing",)
             match message:
                 case None:
-                    return self._dead(results)
+                    return self._dead(request.unit, results)
                 case ("ready",):
                     self._is_ready = True
                 case ("broken", text):
@@ -125,40 +112,42 @@ class Evaluator:
                 case ("fold", FoldResult() as result):
                     results.append(result)
                 case ("done",):
-                    return Answer(tuple(results))
+                    return UnitResult(request.unit, tuple(results))
             spent = 0.0 if begun is None else time.monotonic() - begun
-            if request.seconds is not None and spent > request.seconds:
+            if request.unit.seconds is not None and spent > request.unit.seconds:
                 error = f"TrialTimeout: not done after {format_duration(spent)}; killed"
-                return self._killed(results, error, spent)
+                return self._killed(request.unit, results, error, spent)
             if time.monotonic() - looked >= _SECONDS_BETWEEN_LOOKS:
                 looked = time.monotonic()
                 if request.memory_mb is not None and begun is not None:
                     used = self._resident_mb()
                     if used > request.memory_mb:
                         error = f"TrialMemory: took {format_size(used)}, above {format_size(request.memory_mb)}; killed"
-                        return self._killed(results, error, spent, used)
+                        return self._killed(request.unit, results, error, spent, used)
                 if not is_wanted():
                     self.kill()
-                    return Answer(tuple(results), "it was not wanted any more")
+                    return UnitResult(request.unit, tuple(results), "it was not wanted any more")
 
     @property
     def _input(self) -> IO[bytes]:
         assert self._process.stdin is not None
         return self._process.stdin
 
-    def _killed(self, results: list[FoldResult], error: str, spent: float, peak_mb: float = float("nan")) -> Answer:
+    def _killed(
+        self, unit: Unit, results: list[FoldResult], error: str, spent: float, peak_mb: float = float("nan")
+    ) -> UnitResult:
         self.kill()
         earlier = sum(result.seconds for result in results)
         failed = FoldResult(fit_seconds=max(spent - earlier, 0.0), peak_memory_mb=peak_mb, error=error)
-        return Answer((*results, failed))
+        return UnitResult(unit, (*results, failed))
 
-    def _dead(self, results: list[FoldResult]) -> Answer:
+    def _dead(self, unit: Unit, results: list[FoldResult]) -> UnitResult:
         code = self._process.wait()
         self.kill()  # what it may have started itself
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if not self._is_ready and code >= 0:
             raise WorkerBroken(f"an evaluator process ended with {how} before it was ready; its own words are above")
-        return Answer(tuple(results), how)
+        return UnitResult(unit, tuple(results), how)
 
     def _resident_mb(self) -> float:
         """Resident memory of the child and of what it started, in MB."""
@@ -208,13 +197,13 @@ def serve() -> None:
     while True:
         request = waiting.get()
         try:
-            problem = _problem(request.path, request.split)
-            used = problem.used(request.configuration)
+            problem = _problem(request.path, request.unit.split)
+            used = problem.used(request.unit.configuration)
         except Exception as error:  # noqa: BLE001 - whatever it is, no trial can be evaluated here
             answer("broken", f"an evaluator cannot read the study: {type(error).__name__}: {error}")
             continue
         answer("begun")
-        for result in _limited(evaluate_folds(problem, used, request.folds), request.memory_mb):
+        for result in _limited(evaluate_folds(problem, used, request.unit.folds), request.memory_mb):
             answer("fold", result)
         answer("done")
 

@@ -110,11 +110,8 @@ class WorkingStudy:
         self._persistent: BaseSampler | None = None
         if sampler.kind.is_per_run:
             self._persistent = sampler.build(space, derive_seed(run.study, sampler.label, run.seed))
-        self.n_retries = 0
         if retry_failed and isinstance(self._persistent, GridSampler):
-            again = failed_configurations(space, stored)
-            self._persistent.retry(again)
-            self.n_retries = len(again)
+            self._persistent.retry(failed_configurations(space, stored))
 
     def _now(self) -> tuple[datetime, float]:
         """The time of day, and the same moment on a clock that is never set back; the first follows the second."""

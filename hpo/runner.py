@@ -8,7 +8,7 @@ from hpo.catalogue import find_study
 from hpo.cores import share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
-from hpo.driver import Driver, Job, check_scheduler, seconds_of, started
+from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import RunFailed
 from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
@@ -106,8 +106,7 @@ def _announcement(session: StudySession, sampler: Sampler, name: RunName, option
         budget = size if options.trials is None else min(options.trials, size)
         n_left = max(budget - session.database.n_trials(str(name)), 0)
         which = f"{budget} of {size} cells, in a seeded random order" if budget < size else f"{size} cells"
-        reference = session.reference(name.split)
-        seconds = 0.0 if reference is None else n_left * seconds_of(reference)
+        seconds = n_left * (session.reference_seconds(name.split) or 0.0)
         more = ", and failed ones again" if options.retry_failed else ""
         return f"{name}: grid, {which}; {n_left} to evaluate{more}, about {format_duration(seconds)}"
     if options.trials is not None and options.trials < sampler.kind.fewest_trials:

@@ -108,6 +108,13 @@ class StudySession:
         """The trial of the estimator's usual hyperparameters on this split, where it has been evaluated."""
         return self.database.trial(str(self.name("reference", split, 0)), 0)
 
+    def reference_seconds(self, split: int) -> float | None:
+        """What it took to fit and score the reference, or None where it has not been evaluated."""
+        reference = self.reference(split)
+        return (
+            None if reference is None else reference.user_attrs["fit_seconds"] + reference.user_attrs["score_seconds"]
+        )
+
 
 def _settle_version(study: str, database: StudyDatabase, hashes: Mapping[str, str], *, new_version: bool) -> int:
     """The version of the study whose runs were made with these hashes; 1 where there are no runs."""

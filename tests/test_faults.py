@@ -51,11 +51,15 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def script(tmp_path):
-    path = tmp_path / "study.py"
+def write_script(folder) -> Path:
+    path = folder / "study.py"
     path.write_text(STUDY.format(tests=str(Path(__file__).parent), seconds=0.02))
     return path
+
+
+@pytest.fixture
+def script(tmp_path):
+    return write_script(tmp_path)
 
 
 def start(script, database, *options, **environment):
@@ -79,9 +83,7 @@ def is_sound(path) -> bool:
 def whole(tmp_path_factory):
     """The trials of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    path = folder / "study.py"
-    path.write_text(STUDY.format(tests=str(Path(__file__).parent), seconds=0.02))
-    process = start(path, folder / "x.db", "--trials", "12")
+    process = start(write_script(folder), folder / "x.db", "--trials", "12")
     assert process.wait(timeout=120) == 0, process.communicate()
     process.communicate()
     return same_trials(trials(folder / "x.db"))
@@ -273,9 +275,7 @@ def test_a_damaged_file_opens_with_every_trial_or_is_refused(script, tmp_path, p
 @pytest.fixture(scope="module")
 def crash(tmp_path_factory):
     folder = tmp_path_factory.mktemp("crash")
-    script = folder / "study.py"
-    script.write_text(STUDY.format(tests=str(Path(__file__).parent), seconds=0.02))
-    process = start(script, folder / "x.db", "--trials", "60")
+    process = start(write_script(folder), folder / "x.db", "--trials", "60")
     while count(folder / "x.db") < 12 and process.poll() is None:
         time.sleep(0.02)
     process.kill()

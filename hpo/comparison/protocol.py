@@ -1,7 +1,6 @@
 """How a comparison comes about: which runs it needs, running what is missing, and reading them back."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from hpo.comparison.result import Comparison, Plan
 from hpo.cores import cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
-from hpo.driver import Driver, Job, check_scheduler, seconds_of, started
+from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import NotComparable
 from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_workers
@@ -80,12 +79,12 @@ def read_comparison(session: StudySession, plan: Plan) -> Comparison:
     Raises:
         NotComparable: there is none; what is missing is named.
     """
-    incomplete = {name.seed for name in _missing(session, plan)}
+    missing = list(_missing(session, plan))
+    incomplete = {name.seed for name in missing}
     complete = [r for _, r in plan.numbers(session.definition) if r not in incomplete]
     if not complete:
-        names = _missing(session, plan)
         raise NotComparable(
-            f"no repetition is complete: {len(names)} runs are missing or unfinished, such as {names[0]}"
+            f"no repetition is complete: {len(missing)} runs are missing or unfinished, such as {missing[0]}"
         )
     study = session.name("", 0, 0).versioned_study
     trials = session.database.trials(study=study)
@@ -102,14 +101,13 @@ def _names(session: StudySession, plan: Plan) -> list[RunName]:
     ]
 
 
-def _missing(session: StudySession, plan: Plan) -> list[RunName]:
-    """Names of the runs that are not done up to the plan's budget."""
+def _missing(session: StudySession, plan: Plan) -> dict[RunName, int]:
+    """The runs that are not done up to the plan's budget, and how many trials each lacks."""
     runs = session.database.runs()
     told = dict(zip(runs["run"], runs["complete"] + runs["failed"] + runs["pruned"], strict=True))
     exhausted = set(runs.loc[runs["state"] == "done (exhausted)", "run"])
-    return [
-        name for name in _names(session, plan) if told.get(str(name), 0) < plan.trials and str(name) not in exhausted
-    ]
+    lacking = {name: plan.trials - told.get(str(name), 0) for name in _names(session, plan)}
+    return {name: n for name, n in lacking.items() if n > 0 and str(name) not in exhausted}
 
 
 def _refuse_lags(session: StudySession, plan: Plan) -> None:
@@ -134,8 +132,8 @@ def _run_missing(session: StudySession, plan: Plan, workers: int | str, options:
         names = set(map(str, _names(session, plan)))
         with started(session, names, workers, options, 1, shown) as engine, finishing_first() as interrupts:
             driver = Driver(session, engine, options, interrupts, shown)
-            driver.evaluate_reference(missing[0].split)
-            _announce(session, plan, missing, engine.n_workers, shown)
+            driver.evaluate_reference(next(iter(missing)).split)
+            shown.note(_announcement(session, plan, missing, engine.n_workers))
             jobs = [Job(name, samplers[name.sampler], rank=name.seed) for name in missing]
             for split, rank in {name.split: name.seed for name in reversed(missing)}.items():
                 if session.reference(split) is None:
@@ -148,19 +146,15 @@ def _run_missing(session: StudySession, plan: Plan, workers: int | str, options:
         raise KeyboardInterrupt
 
 
-def _announce(session: StudySession, plan: Plan, missing: list[RunName], n_workers: int, progress: Progress) -> None:
+def _announcement(session: StudySession, plan: Plan, missing: Mapping[RunName, int], n_workers: int) -> str:
     """How many fits, and about how long, judged by the reference's time on one split."""
-    runs = session.database.runs()
-    told = dict(zip(runs["run"], runs["complete"] + runs["failed"] + runs["pruned"], strict=True))
-    n_trials = sum(plan.trials - min(told.get(str(name), 0), plan.trials) for name in missing)
-    n_folds = session.n_folds(missing[0].split)
-    reference = session.reference(missing[0].split)
+    split = next(iter(missing)).split
+    n_trials, n_folds, seconds = sum(missing.values()), session.n_folds(split), session.reference_seconds(split)
     n_references = len({name.split for name in missing})
-    seconds = math.nan if reference is None else (n_trials + n_references) * seconds_of(reference) / n_workers
-    progress.note(
+    return (
         f"{session.definition.name}: {', '.join(s.label for s in plan.samplers)}; "
         f"{counted(plan.repetitions, 'repetition')} x {counted(plan.trials, 'trial')} x {counted(n_folds, 'fold')}: "
         f"{n_trials * n_folds} fits to go"
-        + (f", about {format_duration(seconds)}" if math.isfinite(seconds) else "")
+        + (f", about {format_duration((n_trials + n_references) * seconds / n_workers)}" if seconds is not None else "")
         + (f" with {n_workers} workers" if n_workers > 1 else "")
     )
