@@ -45,11 +45,24 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     compare.add_argument("--samplers", default="grid,random,tpe", metavar="A,B", help="default: %(default)s")
     compare.add_argument("--repetitions", type=int, metavar="N", help=f"default: {FULL['repetitions']}")
     compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run; default: {FULL['trials']}")
-    compare.add_argument("--baseline", default="random", metavar="SAMPLER", help="default: %(default)s")
+    compare.add_argument(
+        "--baseline", default="random", metavar="SAMPLER", help="default: %(default)s; none compares all pairs"
+    )
+    compare.add_argument(
+        "--margin", type=float, metavar="M", help="smallest difference that matters, in the metric's units"
+    )
+    compare.add_argument(
+        "--resplit",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="new training and validation rows in each repetition (default), or one split for all",
+    )
     _add_workers(compare, default="all cores")
-    compare.add_argument("--quick", action="store_true", help="5 repetitions of 20 trials")
+    compare.add_argument("--quick", action="store_true", help="5 repetitions of 20 trials, no verdict, no test")
+    compare.add_argument("--no-test", action="store_true", help="leave the sealed test rows sealed")
     compare.add_argument("--no-run", action="store_true", help="only report what the database has")
     compare.add_argument("--output", metavar="FILE.html", help="also write a page that opens offline")
+    compare.add_argument("--figures", metavar="DIR", help="also write each figure as PNG and SVG")
     compare.add_argument("--json", action="store_true", help="print the table as JSON")
     _add_common(compare, timeout=True, progress=True, new_version=True)
 

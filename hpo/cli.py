@@ -139,16 +139,18 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
 def _compare(arguments: argparse.Namespace) -> int:
     from hpo import text
     from hpo.catalogue import find_study
+    from hpo.comparison.across import AcrossStudies
     from hpo.comparison.protocol import compare
+    from hpo.comparison.images import check_target, write_figures
     from hpo.samplers import find_sampler
 
     numbers = QUICK if arguments.quick else FULL
     if arguments.output and not arguments.output.endswith(".html"):
         raise InvalidOption(f"--output {arguments.output!r}: the page is HTML; give a name that ends in .html")
-    if arguments.output and len(arguments.studies) > 1:
-        raise InvalidOption("--output takes one study's page: compare the studies one by one")
     if arguments.output and not os.access(os.path.dirname(os.path.abspath(arguments.output)), os.W_OK):
         raise InvalidOption(f"--output {arguments.output!r}: its folder does not exist or cannot be written")
+    if arguments.figures:
+        check_target(arguments.figures)
     with _stdout_for_json(arguments):
         studies = [find_study(study) for study in arguments.studies]
         samplers = [find_sampler(sampler) for sampler in _split_samplers(arguments.samplers)]
@@ -165,7 +167,10 @@ def _compare(arguments: argparse.Namespace) -> int:
                     samplers=samplers,
                     repetitions=numbers["repetitions"] if arguments.repetitions is None else arguments.repetitions,
                     trials=numbers["trials"] if arguments.trials is None else arguments.trials,
-                    baseline=arguments.baseline,
+                    baseline=None if arguments.baseline == "none" else arguments.baseline,
+                    margin=arguments.margin,
+                    resplit=arguments.resplit,
+                    open_test=not (arguments.quick or arguments.no_test),
                     database=_existing(arguments) if arguments.no_run else arguments.database,
                     **resources,
                     runs_missing=not arguments.no_run,
@@ -182,11 +187,18 @@ def _compare(arguments: argparse.Namespace) -> int:
         is_cut |= comparison.is_cut
         if not arguments.json:
             text.show_comparison(comparison)
+    if comparisons:
+        together = AcrossStudies(comparisons)
+        if arguments.json:
+            print(text.to_json({"comparisons": [c.records() for c in comparisons], "across": together.records()}))
+        elif len(comparisons) > 1:
+            text.show_across(together)
         if arguments.output:
-            comparison.to_html(arguments.output)
-    if arguments.json:
-        print(text.to_json({comparison.study: comparison.records() for comparison in comparisons}))
-    else:
+            together.to_html(arguments.output)
+        if arguments.figures:
+            for comparison in comparisons:
+                write_figures(comparison.figures, arguments.figures, prefix=comparison.study)
+    if not arguments.json:
         text.say("hpo list shows the runs, hpo dashboard the trials")
     return STOPPED if is_cut else DONE
 

@@ -158,10 +158,10 @@ class StudyDatabase:
         with self._reading() as connection:
             return frames.held_runs(connection)
 
-    def lags(self) -> dict[str, int]:
-        """Run -> its lag, for those that have one."""
+    def attribute_of_runs(self, key: str) -> dict[str, Any]:
+        """Run -> this attribute of it, for those that have it."""
         with self._reading() as connection:
-            return frames.lags(connection)
+            return dict(frames.attribute(connection, key))
 
     def sampler_state(self, study_id: int) -> dict[str, Any]:
         """Study system attributes that the run's sampler stored."""
@@ -188,6 +188,11 @@ class StudyDatabase:
         """Key of each configuration that is COMPLETE in this context -> where: ``run#number``."""
         with self._reading() as connection:
             return frames.evaluations(connection, context)
+
+    def test_scores(self, study: str) -> pd.DataFrame:
+        """What the sealed test rows of a study said; columns as in :func:`hpo.frames.test_scores`."""
+        with self._reading() as connection:
+            return frames.test_scores(connection, study)
 
     # --- writing ---
 
@@ -222,8 +227,7 @@ class StudyDatabase:
     def hold(self, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]) -> None:
         """Keep results of a trial that is not recorded yet; see :func:`hpo.records.hold`."""
         if not self._has_held:
-            with contextlib.suppress(sa.exc.DBAPIError), self.engine.begin() as connection:
-                records.held.create(connection, checkfirst=True)  # another process may be faster
+            self._create(records.held)
             self._has_held = True
         self._persist(lambda connection: records.hold(connection, study_id, number, configuration, results))
 
@@ -232,6 +236,16 @@ class StudyDatabase:
         with self._reading() as connection:
             self._has_held = self._has_held or sa.inspect(connection).has_table(records.held.name)
             return records.read_held(connection, study_id) if self._has_held else {}
+
+    def record_test_score(self, study: str, context: str, configuration: str, result: Mapping[str, Any]) -> None:
+        """Note what the sealed test rows said of a configuration; see :func:`hpo.records.write_test_score`."""
+        self._create(records.test_scores)
+        with contextlib.suppress(sa.exc.IntegrityError):  # another process was faster, with the same
+            self._persist(lambda connection: records.write_test_score(connection, study, context, configuration, result))
+
+    def _create(self, table: sa.Table) -> None:
+        with contextlib.suppress(sa.exc.DBAPIError), self.engine.begin() as connection:
+            table.create(connection, checkfirst=True)  # another process may be faster
 
     def _persist(self, write: Callable[[sa.Connection], None]) -> None:
         with clear_errors(self.name):

@@ -112,7 +112,7 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
     Args:
         problem: definition, data and rows.
         used: the hyperparameters as the estimator is given them.
-        folds: their numbers; each is trained by itself, whatever else is in the list.
+        folds: their numbers, or TEST_FOLD; each is trained by itself, whatever else is in the list.
     """
     unfitted = None
     peak = _PeakMemory()
@@ -128,7 +128,7 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
             try:
                 if unfitted is None:
                     unfitted = problem.estimator(used)
-                scores, train_score = _fit_and_score(problem, unfitted, *problem.partition.folds[fold], meter)
+                scores, train_score = _fit_and_score(problem, unfitted, *problem.partition.fold(fold), meter)
             except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
                 error = _one_line(failure)
                 trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]

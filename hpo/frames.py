@@ -157,6 +157,25 @@ def evaluations(connection: sa.Connection, context: str) -> dict[str, str]:
     return {json.loads(key): f"{run}#{number}" for key, run, number in rows}
 
 
+def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
+    """What the sealed test rows of a study said, in any of its versions, in the order they were asked.
+
+    Columns: context, configuration, opened (UTC), value (score of the metric, the scorer's sign; NaN where the
+    fit or the score failed), error.
+    """
+    columns = ["context", "configuration", "opened", "value", "error"]
+    if not sa.inspect(connection).has_table(t.test_scores.name):
+        return pd.DataFrame(columns=columns)
+    c = t.test_scores.c
+    query = sa.select(c.context, c.configuration, c.opened, c.result).where(c.study == study).order_by(c.opened)
+    rows = _read(connection, query)
+    results = [json.loads(result) for result in rows.pop("result")]
+    rows["value"] = [float(next(iter(result["scores"].values()), np.nan)) for result in results]
+    rows["error"] = [result["error"] for result in results]
+    rows.loc[rows["error"].notna(), "value"] = np.nan
+    return rows[columns]
+
+
 def _read(connection: sa.Connection, query: Any) -> pd.DataFrame:
     result = connection.execute(query)
     return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
@@ -257,15 +276,10 @@ def n_trials(connection: sa.Connection, run: str) -> int:
 
 def held_runs(connection: sa.Connection) -> set[str]:
     """Names of the runs whose attributes name a holder."""
-    return {run for run, holder in _attribute(connection, "holder") if holder is not None}
+    return {run for run, holder in attribute(connection, "holder") if holder is not None}
 
 
-def lags(connection: sa.Connection) -> dict[str, int]:
-    """Run -> how many of its trials were under way when the next was proposed, for those that learn from results."""
-    return dict(_attribute(connection, "lag"))
-
-
-def _attribute(connection: sa.Connection, key: str) -> list[tuple[str, Any]]:
+def attribute(connection: sa.Connection, key: str) -> list[tuple[str, Any]]:
     """(run, value) of every run that has this attribute."""
     attributes = t.study_attributes
     query = sa.select(t.studies.c.study_name, attributes.c.value_json)

@@ -10,6 +10,7 @@ from hpo.errors import InvalidOption
 from hpo.run_name import RunName
 
 DEFAULT_TRIALS = 50
+MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer
 _MOST_WORKERS = 1000
 UNFINISHED = ("timeout", "interrupted")  # reasons to stop after which a run can be resumed
 

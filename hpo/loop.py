@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
-from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions, Told
+from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, UNFINISHED, RunOptions, Told
 from hpo.progress import Progress
 from hpo.proposals import Proposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.results import Evaluation, FoldResult, combine
@@ -19,7 +19,6 @@ from hpo.samplers import Sampler
 from hpo.session import StudySession
 from hpo.units import format_duration
 
-MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
 _DEATHS = -1  # where they are held, beside the folds
 

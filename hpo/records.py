@@ -30,7 +30,7 @@ trial_attributes = models.TrialUserAttributeModel.__table__
 trial_system_attributes = models.TrialSystemAttributeModel.__table__
 heartbeats = models.TrialHeartbeatModel.__table__
 
-# The one table of ours: what is known of trials that are not recorded yet. Made when it is first needed.
+# A table of ours: what is known of trials that are not recorded yet. Made when it is first needed.
 held = sa.Table(
     "hpo_held_results",
     sa.MetaData(),
@@ -38,6 +38,17 @@ held = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("fold", sa.Integer, primary_key=True, autoincrement=False),  # -1: deaths of its workers
     sa.Column("configuration", sa.String(64), nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+)
+
+# The other table of ours: what the sealed test rows said. A row is an opening of the seal, so it outlives its run.
+test_scores = sa.Table(
+    "hpo_test_scores",
+    sa.MetaData(),
+    sa.Column("context", sa.String(64), primary_key=True),
+    sa.Column("configuration", sa.String(64), primary_key=True),
+    sa.Column("study", sa.String(255), nullable=False, index=True),
+    sa.Column("opened", sa.DateTime, nullable=False),
     sa.Column("result", sa.Text, nullable=False),
 )
 
@@ -170,6 +181,18 @@ def read_held(connection: sa.Connection, study_id: int) -> dict[tuple[int, str],
     for row in connection.execute(sa.select(held).where(held.c.study_id == study_id)):
         found.setdefault((row.number, row.configuration), {})[row.fold] = json.loads(row.result)
     return found
+
+
+def write_test_score(
+    connection: sa.Connection, study: str, context: str, configuration: str, result: Mapping[str, Any]
+) -> None:
+    """Note what the sealed test rows said of a configuration; the first answer stays."""
+    table = test_scores.c
+    same = (table.context == context) & (table.configuration == configuration)
+    if connection.execute(sa.select(table.study).where(same)).first() is None:
+        opened = _naive_utc(datetime.now(UTC))
+        row = {"context": context, "configuration": configuration, "study": study, "opened": opened}
+        connection.execute(test_scores.insert().values(**row, result=json.dumps(result)))
 
 
 def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) -> bool:

@@ -48,6 +48,20 @@ class StudySession:
             self._n_folds[split] = self.problem(split).n_folds
         return self._n_folds[split]
 
+    def context(self, split: int) -> str:
+        """Hash of all that decides a configuration's score on the rows of a split."""
+        return context_hash(self.hashes, split)
+
+    @property
+    def n_test(self) -> int:
+        """How many rows are sealed."""
+        return len(self._problem.partition.test)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether any row is sealed."""
+        return self.n_test > 0
+
     def publish(self) -> Publication:
         """The definition and its data in a file, for evaluators in other processes."""
         return Publication(self.definition, self._data, self.hashes["data"])
@@ -83,7 +97,7 @@ class StudySession:
             "budget": budget,
             "metric": self.definition.shown_metric.key,
             "metric_sign": self.definition.shown_metric.sign,
-            "context": context_hash(self.hashes, name.split),
+            "context": self.context(name.split),
             **{f"hash_{key}": value for key, value in self.hashes.items()},
             **{f"version_{key}": value for key, value in versions().items()},
             **fixed,
@@ -102,7 +116,7 @@ class StudySession:
 
     def evaluations(self, split: int) -> dict[str, str]:
         """Key of each configuration that is COMPLETE in the context of a split -> where: ``run#number``."""
-        return self.database.evaluations(context_hash(self.hashes, split))
+        return self.database.evaluations(self.context(split))
 
     def reference(self, split: int) -> FrozenTrial | None:
         """The trial of the estimator's usual hyperparameters on this split, where it has been evaluated."""

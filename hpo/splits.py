@@ -19,6 +19,9 @@ ORDERS = ("shuffle", "group", "time")
 _TEST_SEED = 20_260_101
 
 
+TEST_FOLD = -1  # beside the folds: trained on train and validation rows, scored on the sealed test rows
+
+
 @dataclass(frozen=True)
 class Partition:
     """Row numbers of one split.
@@ -35,6 +38,10 @@ class Partition:
     def development(self) -> Rows:
         """Train and validation rows together: what the final model is trained on."""
         return np.unique(np.concatenate([rows for fold in self.folds for rows in fold]))
+
+    def fold(self, number: int) -> tuple[Rows, Rows]:
+        """Rows to train on and rows to score; for TEST_FOLD the development rows and the sealed test rows."""
+        return (self.development, self.test) if number == TEST_FOLD else self.folds[number]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from hpo.errors import HpoError, InvalidOption
 from hpo.units import Metric, counted, format_duration
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
+    from hpo.comparison.across import AcrossStudies
     from hpo.comparison.result import Comparison
     from hpo.runs import Run, Trial
 
@@ -186,15 +187,24 @@ def show_runs(runs: pd.DataFrame) -> None:
 
 
 def show_comparison(comparison: "Comparison") -> None:
-    """``hpo compare``: table, picture, notes."""
+    """``hpo compare``: what it says, the table, the picture, warnings."""
     metric = comparison.metric
-    say(f"{comparison.study}: {metric.label}, {metric.direction}")
+    for sentence in comparison.sentences():
+        say(sentence)
+    say(f"\n{comparison.study}: {metric.label}, {metric.direction}")
     header, rows = comparison.rows()
     table(header, rows)
     say("median of the best value so far, by trial:")
     console.print(Text.from_ansi(comparison.picture(width=min(console.width, 110), color=console.is_terminal)))
-    for note in comparison.notes():
-        say(f"note: {note}")
+    for warning in comparison.warnings():
+        say(f"warning: {warning}")
+    say(f"to tune with it: {comparison.command}")
+
+
+def show_across(together: "AcrossStudies") -> None:
+    """``hpo compare`` with several studies: what they say together."""
+    for sentence in together.sentences():
+        say(sentence)
 
 
 def show_samplers() -> None:

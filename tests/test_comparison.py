@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Int
-from hpo.comparison.figures import incumbents_text, median_incumbents
+from hpo.comparison.terminal import incumbents_text, median_incumbents
 from hpo.units import Metric
 
 PLAN = {"samplers": ["random", "tpe", "grid"], "repetitions": 3, "trials": 6, "workers": 1, "progress": "none"}
@@ -111,14 +111,15 @@ def test_a_comparison_cut_short_is_a_smaller_comparison(empty, tree, monkeypatch
     n_done = cut.finals["repetition"].nunique()
     assert 0 < n_done < 60
     assert cut.is_cut
-    assert f"{n_done} of 60 repetitions are complete: the same command goes on" in cut.notes()
+    assert f"{n_done} of 60 repetitions are complete: the same command goes on" in cut.warnings()
 
 
 def test_rows_in_time_order_have_one_split_and_say_so(empty):
     definition = tree_study(split=hpo.Holdout(0.2, 0.2, order="time"), metric="accuracy")
     comparison = hpo.compare(definition, database=empty, **PLAN)
     assert set(comparison.finals["split"]) == {0}
-    assert "all repetitions share one split: they show the samplers' randomness only" in comparison.notes()
+    assert any("all repetitions share one split" in warning for warning in comparison.warnings())
+    assert not comparison.rules.paired
 
 
 class NeverDeep(DecisionTreeClassifier):
@@ -133,9 +134,9 @@ def test_failures_are_shown_and_a_sampler_without_success_is_the_worst(empty):
     comparison = hpo.compare(definition, database=empty, **{**PLAN, "trials": 1, "samplers": ["random", "grid"]})
     finals = comparison.finals.set_index(["sampler", "repetition"])
     assert finals["failed"].sum() == finals["value"].isna().sum() > 0
-    notes = " ".join(comparison.notes())
-    assert "trials of" in notes
-    assert "failed" in notes
+    assert "trials of" in " ".join(comparison.warnings())
+    assert comparison.failures["kind"].unique().tolist() == ["ValueError"]
+    assert comparison.failures["count"].sum() == finals["failed"].sum()
     table = comparison.table.set_index("sampler")
     for repetition in range(3):
         ours, base = finals["value"]["grid", repetition], finals["value"]["random", repetition]
@@ -146,7 +147,7 @@ def test_failures_are_shown_and_a_sampler_without_success_is_the_worst(empty):
 def test_an_exhausted_grid_is_held_flat_and_flagged(empty):
     definition = tree_study(space={"max_depth": Int(1, 3)})
     comparison = hpo.compare(definition, database=empty, **{**PLAN, "samplers": ["random", "grid"]})
-    assert "grid ran out of configurations before its budget: its curve is held flat" in comparison.notes()
+    assert "grid ran out of configurations before its budget: its curve is held flat" in comparison.warnings()
     medians = median_incumbents(comparison.curves)
     assert medians["grid"].notna().all() or medians["grid"].index.max() == 3
 

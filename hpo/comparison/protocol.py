@@ -1,14 +1,19 @@
 """How a comparison comes about: which runs it needs, running what is missing, and reading them back."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
+import pandas as pd
+
 from hpo.catalogue import find_study
-from hpo.comparison.result import Comparison, Plan
+from hpo.comparison import measures
+from hpo.comparison.plan import Plan
+from hpo.comparison.result import Comparison
 from hpo.cores import cores
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition
+from hpo.definition import StudyDefinition, versions
 from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import NotComparable
 from hpo.interrupts import finishing_first
@@ -16,6 +21,7 @@ from hpo.limits import RunOptions, check_workers
 from hpo.progress import Progress
 from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler
+from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
 from hpo.units import counted, format_duration
 
@@ -28,7 +34,11 @@ def compare(
     samplers: Sequence["str | Factory | Sampler"] = DEFAULT_SAMPLERS,
     repetitions: int = 20,
     trials: int = 50,
-    baseline: str = "random",
+    baseline: str | None = "random",
+    margin: float | None = None,
+    resplit: bool = True,
+    alpha: float = 0.05,
+    open_test: bool = True,
     database: "StudyDatabase | str | PathLike[str] | None" = None,
     workers: int | str | None = None,
     timeout: float | None = None,
@@ -43,9 +53,15 @@ def compare(
     Args:
         study: a definition, the name of a study, or the path of a script.
         samplers: names or factories, two or more.
-        repetitions: how often; repetition r uses split r and seed r.
+        repetitions: how often; repetition r uses seed r, and split r or, without ``resplit``, split 0.
         trials: budget of each run.
-        baseline: the sampler that the others are compared with.
+        baseline: the sampler that the others are compared with; None compares all pairs.
+        margin: the smallest difference that matters, in the metric's units; None is the definition's.
+        resplit: whether each repetition has training and validation rows of its own, so that what is claimed covers
+            how the rows fall. False claims for one split only.
+        alpha: the probability of a false "real" that is accepted.
+        open_test: whether finished incumbents are scored on the sealed test rows, which verdicts need. Noted and
+            counted in the database.
         database: as for :func:`hpo.run`.
         workers: how many evaluations to run at a time, or the address of a Dask scheduler; None is all cores.
             It changes how long the comparison takes, and nothing else.
@@ -62,14 +78,21 @@ def compare(
     workers = cores() if workers is None else check_workers(workers)
     options = RunOptions(trials, timeout, trial_timeout=trial_timeout, trial_memory=trial_memory)
     definition = find_study(study)
-    plan = Plan.of(samplers, repetitions=repetitions, trials=trials, baseline=baseline)
-    for sampler in plan.samplers:
-        sampler.check(definition.space)
+    plan = Plan.of(
+        definition,
+        samplers,
+        repetitions=repetitions,
+        trials=trials,
+        baseline=baseline,
+        margin=margin,
+        resplit=resplit,
+        alpha=alpha,
+    )
     check_scheduler(workers)
     session = StudySession(definition, database, new_version=new_version)
     _refuse_lags(session, plan)
     if runs_missing:
-        _run_missing(session, plan, workers, options, progress)
+        _run_missing(session, plan, workers, options, progress, open_test=open_test)
     return read_comparison(session, plan)
 
 
@@ -79,26 +102,19 @@ def read_comparison(session: StudySession, plan: Plan) -> Comparison:
     Raises:
         NotComparable: there is none; what is missing is named.
     """
-    missing = list(_missing(session, plan))
-    incomplete = {name.seed for name in missing}
-    complete = [r for _, r in plan.numbers(session.definition) if r not in incomplete]
-    if not complete:
-        raise NotComparable(
-            f"no repetition is complete: {len(missing)} runs are missing or unfinished, such as {missing[0]}"
-        )
+    trials = _complete_trials(session, plan)
+    scores = session.database.test_scores(session.definition.name)
     study = session.name("", 0, 0).versioned_study
-    trials = session.database.trials(study=study)
-    trials = trials[trials["seed"].isin(complete) | (trials["sampler"] == "reference")]
-    return Comparison(session.definition, study, plan, trials)
+    tests, made = _tests(session, plan, scores), _made(session, plan, trials, scores)
+    return Comparison(session.definition, study, plan, trials, tests, made=made, n_opened=len(scores))
+
+
+# --- which runs ---
 
 
 def _names(session: StudySession, plan: Plan) -> list[RunName]:
     """Names of the plan's runs, repetition by repetition."""
-    return [
-        session.name(sampler.label, split, seed)
-        for split, seed in plan.numbers(session.definition)
-        for sampler in plan.samplers
-    ]
+    return [session.name(label, split, seed) for split, seed in plan.numbers for label in plan.labels]
 
 
 def _missing(session: StudySession, plan: Plan) -> dict[RunName, int]:
@@ -112,7 +128,7 @@ def _missing(session: StudySession, plan: Plan) -> dict[RunName, int]:
 
 def _refuse_lags(session: StudySession, plan: Plan) -> None:
     """Runs whose trials were proposed while others were under way are another sampler than runs without."""
-    lags = session.database.lags()
+    lags = session.database.attribute_of_runs("lag")
     for name in _names(session, plan):
         if lags.get(str(name), 1) > 1:
             raise NotComparable(
@@ -121,27 +137,54 @@ def _refuse_lags(session: StudySession, plan: Plan) -> None:
             )
 
 
-def _run_missing(session: StudySession, plan: Plan, workers: int | str, options: RunOptions, progress: str) -> None:
-    """Drive the runs that are missing, repetition by repetition, several at a time."""
+def _complete_trials(session: StudySession, plan: Plan) -> pd.DataFrame:
+    """The trials of the repetitions that are complete for every sampler, and of the references."""
+    missing = _missing(session, plan)
+    incomplete = {name.seed for name in missing}
+    complete = [r for _, r in plan.numbers if r not in incomplete]
+    if not complete:
+        name, n_lacking = next(iter(missing.items()))
+        raise NotComparable(
+            f"no repetition is complete: {len(missing)} of {len(_names(session, plan))} runs are missing or "
+            f"unfinished, such as {name}, which lacks {n_lacking} of {counted(plan.trials, 'trial')}"
+        )
+    trials = session.database.trials(study=session.name("", 0, 0).versioned_study)
+    return trials[trials["seed"].isin(complete) | (trials["sampler"] == "reference")]
+
+
+# --- running ---
+
+
+def _run_missing(
+    session: StudySession, plan: Plan, workers: int | str, options: RunOptions, progress: str, *, open_test: bool
+) -> None:
+    """Drive the runs that are missing, repetition by repetition, several at a time; then open the sealed test rows."""
     missing = _missing(session, plan)
     samplers = {sampler.label: sampler for sampler in plan.samplers}
+    open_test = open_test and session.has_test
     with Progress(progress, session.definition.shown_metric, len(missing) * plan.trials) as shown:
         if not missing:
             shown.note(f"{session.definition.name}: every run is there, 0 fits to go")
-            return
+            if not open_test or not _finalists(session, plan):
+                return
         names = set(map(str, _names(session, plan)))
         with started(session, names, workers, options, 1, shown) as engine, finishing_first() as interrupts:
             driver = Driver(session, engine, options, interrupts, shown)
-            driver.evaluate_reference(next(iter(missing)).split)
-            shown.note(_announcement(session, plan, missing, engine.n_workers))
+            if missing:
+                driver.evaluate_reference(next(iter(missing)).split)
+                shown.note(_announcement(session, plan, missing, engine.n_workers))
             jobs = [Job(name, samplers[name.sampler], rank=name.seed) for name in missing]
-            for split, rank in {name.split: name.seed for name in reversed(missing)}.items():
+            for split, rank in {split: seed for split, seed in reversed(plan.numbers)}.items():
                 if session.reference(split) is None:
                     jobs.append(driver.reference_job(split, rank))
             for loop in driver.drive(jobs):
                 if loop.failures and loop.best is None and loop.name.sampler in samplers:  # a result like any other
                     error = loop.failures.most_common(1)[0][0]
                     shown.note(f"every trial of {loop.name} failed, such as with: {error}")
+            if open_test and driver.stop() is None:
+                finalists = _finalists(session, plan)
+                shown.note(f"scoring {counted(len(finalists), 'incumbent')} on the sealed test rows")
+                score_on_test(session, engine, finalists, seconds=options.trial_timeout, stop=driver.stop)
     if interrupts.requested:
         raise KeyboardInterrupt
 
@@ -152,9 +195,83 @@ def _announcement(session: StudySession, plan: Plan, missing: Mapping[RunName, i
     n_trials, n_folds, seconds = sum(missing.values()), session.n_folds(split), session.reference_seconds(split)
     n_references = len({name.split for name in missing})
     return (
-        f"{session.definition.name}: {', '.join(s.label for s in plan.samplers)}; "
+        f"{session.definition.name}: {', '.join(plan.labels)}; "
         f"{counted(plan.repetitions, 'repetition')} x {counted(plan.trials, 'trial')} x {counted(n_folds, 'fold')}: "
         f"{n_trials * n_folds} fits to go"
         + (f", about {format_duration((n_trials + n_references) * seconds / n_workers)}" if seconds is not None else "")
         + (f" with {n_workers} workers" if n_workers > 1 else "")
     )
+
+
+# --- the sealed test ---
+
+
+def _finalists(session: StudySession, plan: Plan) -> list[Finalist]:
+    """Incumbents of complete repetitions, and their references, that were not scored on the sealed test rows yet."""
+    trials = _complete_trials(session, plan)
+    own = trials[trials["sampler"].isin(plan.labels) & (trials["number"] < plan.trials)]
+    own = own.assign(repetition=own["seed"]).sort_values(["repetition", "sampler", "number"])
+    chosen = own[measures.curves(own, {})["is_new"].to_numpy()]
+    splits = {split for split, _ in plan.numbers} & set(chosen["split"])
+    references = trials[(trials["sampler"] == "reference") & trials["split"].isin(splits)]
+    scored = set(_tests(session, plan, session.database.test_scores(session.definition.name)))
+    finalists = {}
+    for row in pd.concat([references[references["state"] == "COMPLETE"], chosen]).to_dict("records"):
+        where = int(row["split"]), str(row["configuration"])
+        if where in scored or where in finalists:
+            continue
+        run, number = str(session.name(row["sampler"], where[0], int(row["seed"]))), int(row["number"])
+        stored = None if row["sampler"] == "reference" else session.database.trial(run, number)
+        configuration = None if stored is None else dict(stored.params)
+        finalists[where] = Finalist(run, number, where[0], configuration, where[1])
+    return list(finalists.values())
+
+
+def _tests(session: StudySession, plan: Plan, scores: pd.DataFrame) -> dict[tuple[int, str], float]:
+    """(split, key of a configuration) -> its score on the sealed test rows, for the plan's splits."""
+    splits = {session.context(split): split for split, _ in plan.numbers}
+    rows = zip(scores["context"], scores["configuration"], scores["value"], strict=True)
+    return {(splits[context], key): value for context, key, value in rows if context in splits}
+
+
+# --- how it was made ---
+
+
+def _made(session: StudySession, plan: Plan, trials: pd.DataFrame, scores: pd.DataFrame) -> dict[str, str]:
+    """What a reader needs to repeat the comparison, or to doubt it."""
+    definition, names = session.definition, set(map(str, _names(session, plan)))
+    own = trials[trials["sampler"].isin(plan.labels)]
+    n_reused = int(own["duplicate_of"].notna().sum()) if "duplicate_of" in own else 0
+    n_folds = session.n_folds(0)
+    command = ["hpo", "compare", definition.name, "--samplers", ",".join(plan.labels)]
+    command += ["--repetitions", str(plan.repetitions), "--trials", str(plan.trials)]
+    command += [] if plan.baseline == "random" else ["--baseline", plan.baseline or "none"]
+    command += [] if plan.margin == definition.margin else ["--margin", f"{plan.margin:g}"]
+    command += ["--no-resplit"] if not plan.resplit and definition.split.has_randomness else []
+    rows = "training and validation rows of its own, the same for all samplers" if plan.resplit else "the same rows"
+    metric = definition.shown_metric
+    margin = "none: nothing is called equivalent" if plan.margin is None else f"{plan.margin:g} ({metric.label})"
+    opened = "not opened" if scores.empty else f"opened for {counted(len(scores), 'configuration')} of this study"
+    return {
+        "command": shlex.join(command),
+        "repetitions": f"each has its own seed of the sampler, and {rows}",
+        "split": repr(definition.split),
+        "trained": f"{len(own) - n_reused} of {len(own)} trials, on {counted(n_folds, 'fold')} each; the others had been "
+        "evaluated before and were taken over",
+        "sealed test": f"{counted(session.n_test, 'row')}, the same in all repetitions; {opened}",
+        "fixed before looking": f"alpha {plan.alpha:g}; margin {margin}; losses that agree to 9 digits tie",
+        "versions": ", ".join(_versions(session, names)),
+        "hashes": ", ".join(f"{name} {value[:12]}" for name, value in session.hashes.items()),
+        "made between": f"{own['started'].min():%Y-%m-%d %H:%M} and {own['finished'].max():%Y-%m-%d %H:%M} UTC",
+        "database": session.database.name,
+    }
+
+
+def _versions(session: StudySession, names: set[str]) -> list[str]:
+    """Name and version of what the runs were made with; all versions, where there were several."""
+    found = []
+    for package in versions():
+        stored = session.database.attribute_of_runs(f"version_{package}")
+        used = sorted({str(version) for run, version in stored.items() if run in names})
+        found.append(f"{package} {' and '.join(used)}")
+    return found

@@ -1,7 +1,9 @@
 """A comparison of samplers on one study: frames to compute with, and what people read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+import itertools
+import shlex
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -9,243 +11,353 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.comparison import report
-from hpo.comparison.figures import Figure, incumbents, incumbents_text
+from hpo.comparison import advice, measures, pages, sentences
+from hpo.comparison.drawing import Figure
+from hpo.comparison.plan import Plan
+from hpo.comparison.statistics import median_interval
+from hpo.comparison.terminal import incumbents_text
+from hpo.comparison.verdicts import Rules, judge
 from hpo.definition import StudyDefinition
-from hpo.errors import InvalidOption
-from hpo.samplers import Factory, Sampler, find_sampler
-from hpo.units import Metric, counted, format_duration
+from hpo.units import Metric
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a comparison consists of.
-
-    Attributes:
-        samplers: in the order they are shown.
-        repetitions: repetition r uses split r and seed r, the split shared by all samplers.
-        trials: budget of each run.
-        baseline: label of the sampler the others are compared with.
-    """
-
-    samplers: tuple[Sampler, ...]
-    repetitions: int
-    trials: int
-    baseline: str
-
-    @classmethod
-    def of(
-        cls, samplers: Sequence["str | Factory | Sampler"], *, repetitions: int, trials: int, baseline: str
-    ) -> "Plan":
-        """A plan whose numbers and samplers are checked."""
-        for name, number in {"repetitions": repetitions, "trials": trials}.items():
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more")
-        if isinstance(samplers, str) or not hasattr(samplers, "__iter__"):
-            raise InvalidOption(f"samplers={samplers!r}: give a list of samplers, as in ['random', 'tpe']")
-        chosen = tuple(find_sampler(sampler) for sampler in samplers)
-        labels = [sampler.label for sampler in chosen]
-        if len(labels) < 2 or len(set(labels)) < len(labels):
-            raise InvalidOption(f"samplers={','.join(labels)}: give two or more, each once")
-        if baseline not in labels:
-            raise InvalidOption(f"baseline={baseline!r} is not among the samplers {', '.join(labels)}")
-        return cls(chosen, repetitions, trials, baseline)
-
-    def numbers(self, definition: StudyDefinition) -> list[tuple[int, int]]:
-        """(split, seed) of each repetition; rows that are not shuffled have only split 0."""
-        return [(r if definition.split.has_randomness else 0, r) for r in range(self.repetitions)]
+_TIMES = ("success_rate", "time_to_target", "restricted_mean", "expected_running_time")
+N_FIRST = 5  # trials that two samplers must not have in common
+_EFFORT = ("effort", "effort_low", "effort_high")
 
 
 class Comparison:
     """What became of the samplers on one study: frames to compute with, figures, and text.
 
-    Values keep the scorer's sign (higher is better); text and figures show errors positive.
+    Values keep the scorer's sign (higher is better); statistics are of losses, their negation; text and figures show
+    errors positive.
 
     Attributes:
         study: name of the study with its version.
         metric: how values are shown.
-        plan: samplers, repetitions, trials.
-        finals: tidy, one row per run: sampler, repetition, split, value (NaN without success), trials, distinct,
-            failed, fit_seconds, sampler_seconds.
-        curves: tidy, one row per trial: sampler, repetition, trial (from 1), seconds (its trials so far took),
-            incumbent (best value so far; NaN before the first success).
-        reference: tidy, one row per split: split, value.
-        resplit: whether the repetitions differ in their rows; otherwise in the samplers' randomness only.
+        plan: samplers, repetitions, trials, baseline, margin, alpha.
+        rules: of the verdicts.
+        has_test: whether every incumbent was scored on the sealed test rows.
+        curves: tidy, one row per trial; see :func:`hpo.comparison.measures.curves`.
+        finals: tidy, one row per run; see :func:`hpo.comparison.measures.finals`.
+        reference: tidy, one row per split: split, configuration (its key), value, test.
+        failures: tidy: sampler, kind, count.
+        times: tidy, one row per run; see :func:`hpo.comparison.measures.times`. Empty without random search.
+        overtuning: tidy, one row per run; see :func:`hpo.comparison.measures.overtuning`. Empty without test scores.
+        made: how it came about: name -> text.
+        n_opened_before: how many other configurations of the study were ever scored on the sealed test rows.
+
+    Args:
+        definition, study, plan: what was compared.
+        trials: of complete repetitions and their references, as :meth:`hpo.StudyDatabase.trials` gives them.
+        tests: (split, key of a configuration) -> score on the sealed test rows; NaN where that failed.
+        made: as above.
+        n_opened: how many configurations of the study were ever scored on the sealed test rows.
     """
 
-    def __init__(self, definition: StudyDefinition, study: str, plan: Plan, trials: pd.DataFrame) -> None:
-        self.study, self.plan = study, plan
+    def __init__(
+        self,
+        definition: StudyDefinition,
+        study: str,
+        plan: Plan,
+        trials: pd.DataFrame,
+        tests: Mapping[tuple[int, str], float],
+        *,
+        made: Mapping[str, str],
+        n_opened: int = 0,
+    ) -> None:
+        self.study, self.plan, self.made = study, plan, dict(made)
         self.metric: Metric = definition.shown_metric
-        self.resplit = definition.split.has_randomness
-        self._grid_size = definition.space.grid_size
-        self.reference = trials.loc[trials["sampler"] == "reference", ["split", "value"]].reset_index(drop=True)
-        labels = [sampler.label for sampler in plan.samplers]
-        wanted = pd.MultiIndex.from_tuples(plan.numbers(definition), names=["split", "seed"])
-        own = trials[trials["sampler"].isin(labels) & (trials["number"] < plan.trials)]
-        own = own[pd.MultiIndex.from_frame(own[["split", "seed"]].astype(int)).isin(wanted)]
-        self._trials = own.assign(repetition=own["seed"].astype(int)).sort_values(["sampler", "repetition", "number"])
-        self.curves = _curves(self._trials)
-        self.finals = _finals(self._trials)
+        self.rules = Rules(paired=plan.resplit, margin=plan.margin, alpha=plan.alpha)
+        self.grid_size, self.n_start = definition.space.grid_size, len(definition.start)
+        own = trials[trials["sampler"].isin(plan.labels) & (trials["number"] < plan.trials)]
+        own = own.assign(repetition=own["seed"].astype(int), split=own["split"].astype(int))
+        wanted = pd.MultiIndex.from_tuples(plan.numbers)
+        own = own[pd.MultiIndex.from_frame(own[["split", "repetition"]]).isin(wanted)]
+        order = own["sampler"].map({label: i for i, label in enumerate(plan.labels)})
+        self._trials = own.assign(order=order).sort_values(["order", "repetition", "number"]).drop(columns="order")
+        self.curves = measures.curves(self._trials, tests)
+        self.finals = measures.finals(self._trials, self.curves)
+        self.failures = measures.failures(self._trials)
+        self.reference = _reference(trials, set(self.finals["split"]), tests)
+        chosen = self._trials[self.curves["is_new"].to_numpy()]
+        keys = zip(chosen["split"], chosen["configuration"], strict=True)
+        usual = self.reference[self.reference["value"].notna()]
+        needed = set(keys) | set(zip(usual["split"], usual["configuration"], strict=True))
+        self.has_test = bool(tests) and needed <= tests.keys()
+        self.n_opened_before = n_opened - len(needed & tests.keys())
+        if plan.random is None:
+            self.times = pd.DataFrame(columns=["sampler", "repetition", "target", "hit", "budget"])
+        else:
+            self.times = measures.times(self.curves, self._trials, plan.random, plan.trials, resplit=plan.resplit)
+        self.overtuning = measures.overtuning(self.curves, self._tolerance) if self.has_test else pd.DataFrame()
+
+    # --- frames ---
 
     @property
-    def table(self) -> pd.DataFrame:
-        """One row per sampler, in the plan's order.
-
-        Columns: study, sampler, repetitions, trials (in all), distinct (configurations in each split), failed,
-        median, worst, best (final values over repetitions, the scorer's sign), wins, ties, losses (repetitions
-        against the baseline; NA for itself), fit_seconds, sampler_seconds (sums).
-        """
-        finals = self.finals.pivot(index="repetition", columns="sampler", values="value").fillna(-np.inf)
-        rows = []
-        for sampler in self.plan.samplers:
-            runs = self.finals[self.finals["sampler"] == sampler.label]
-            row = {
-                "study": self.study,
-                "sampler": sampler.label,
-                "repetitions": len(runs),
-                "trials": runs["trials"].sum(),
-                "distinct": runs["distinct"].sum(),
-                "failed": runs["failed"].sum(),
-                "median": runs["value"].median(),
-                "worst": runs["value"].min(),
-                "best": runs["value"].max(),
-                "wins": pd.NA,
-                "ties": pd.NA,
-                "losses": pd.NA,
-                "fit_seconds": runs["fit_seconds"].sum(),
-                "sampler_seconds": runs["sampler_seconds"].sum(),
-            }
-            if sampler.label != self.plan.baseline:
-                own, base = finals[sampler.label], finals[self.plan.baseline]
-                row |= {"wins": (own > base).sum(), "ties": (own == base).sum(), "losses": (own < base).sum()}
-            rows.append(row)
-        table = pd.DataFrame(rows)
-        return table.astype(dict.fromkeys(("wins", "ties", "losses"), "Int64"))
-
-    def records(self) -> list[dict[str, Any]]:
-        """The table as plain values, for JSON."""
-        return [
-            {key: None if pd.isna(value) else getattr(value, "item", lambda v=value: v)() for key, value in row.items()}
-            for row in self.table.to_dict("records")
-        ]
+    def repetitions(self) -> int:
+        """How many are complete."""
+        return int(self.finals["repetition"].nunique())
 
     @property
     def is_cut(self) -> bool:
         """Whether repetitions of the plan are missing, as after a timeout."""
-        return int(self.finals["repetition"].nunique()) < self.plan.repetitions
+        return self.repetitions < self.plan.repetitions
 
-    def notes(self) -> list[str]:
-        """What a reader must know beside the table."""
-        notes = ["no verdict: this table claims no significance"]
-        if self.is_cut:
-            n_done = self.finals["repetition"].nunique()
-            notes.append(f"{n_done} of {self.plan.repetitions} repetitions are complete: the same command goes on")
-        if not self.resplit:
-            notes.append("all repetitions share one split: they show the samplers' randomness only")
-        for sampler in self.plan.samplers:
-            if sampler.is_grid and self.plan.trials < self._grid_size:
-                notes.append(f"grid: {self.plan.trials} of {self._grid_size} cells, in a seeded random order")
-            elif self.plan.trials < sampler.kind.fewest_trials:
-                n_fewest = sampler.kind.fewest_trials
-                notes.append(f"{sampler.label} is not better than random search below {n_fewest} trials")
-        for row in self.table.itertuples():
-            if row.trials < row.repetitions * self.plan.trials:
-                notes.append(f"{row.sampler} ran out of configurations before its budget: its curve is held flat")
-            if row.distinct < row.trials:
-                notes.append(
-                    f"{row.trials - row.distinct} of {row.trials} trials of {row.sampler} repeat a configuration"
-                )
-            if row.failed:
-                notes.append(f"{row.failed} of {row.trials} trials of {row.sampler} failed")
-        return notes
+    @functools.cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """One row per pair; see :func:`hpo.comparison.verdicts.judge`. ``difference`` is of losses."""
+        return self.verdicts_at(self.plan.trials)
+
+    def verdicts_at(self, trials: int) -> pd.DataFrame:
+        """The verdicts had the budget been this many trials."""
+        return self._judged(trials, self.plan.baseline, self.rules)
+
+    @functools.cached_property
+    def worth(self) -> pd.DataFrame:
+        """Is tuning worth it? One row per sampler, against the reference on the same split; see ``verdicts``."""
+        losses, tests = self._losses(self.plan.trials)
+        splits = self.finals.drop_duplicates("repetition").sort_values("repetition")["split"]
+        reference = self.reference.set_index("split").reindex(splits)
+        losses["reference"] = measures.as_losses(reference["value"])
+        if tests is not None:
+            tests["reference"] = measures.as_losses(reference["test"])
+        # Where all share a split, the reference is one number, which each run meets: pairs all the same.
+        rules = Rules(paired=True, margin=self.plan.margin, alpha=self.plan.alpha)
+        return judge(losses, tests, rules, "reference")
+
+    @functools.cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per sampler, in the plan's order.
+
+        Columns: study, sampler, repetitions, trials (in all), distinct (configurations in each split), reused, failed,
+        pruned, median, median_low, median_high (final values over repetitions, 95%), worst, best, test (median on the
+        sealed test rows), wins, ties, losses (repetitions against the baseline; NA for itself or without one),
+        superiority, superiority_low, superiority_high, p_holm, verdict (against the baseline), speedup, speedup_low,
+        speedup_high (how many times the trials random search would need), success_rate, time_to_target,
+        restricted_mean, expected_running_time, effort, effort_low, effort_high (see
+        :func:`hpo.comparison.measures.time_table`), overtuned (share of repetitions whose last incumbent is worse on the
+        test than the first), fit_seconds, score_seconds, sampler_seconds (sums), peak_memory_mb (the largest).
+        """
+        groups = self.finals.groupby("sampler", sort=False)
+        table = groups.agg(
+            repetitions=("repetition", "size"),
+            **{name: (name, "sum") for name in ("trials", "distinct", "reused", "failed", "pruned")},
+            median=("value", "median"),
+            worst=("value", "min"),
+            best=("value", "max"),
+            test=("test", "median"),
+            **{name: (name, "sum") for name in ("fit_seconds", "score_seconds", "sampler_seconds")},
+            peak_memory_mb=("peak_memory_mb", "max"),
+        ).reindex(self.plan.labels)
+        intervals = {
+            label: median_interval(-measures.as_losses(group["value"])) for label, group in groups
+        }
+        table.insert(table.columns.get_loc("median") + 1, "median_low", [intervals[s].low for s in table.index])
+        table.insert(table.columns.get_loc("median_low") + 1, "median_high", [intervals[s].high for s in table.index])
+        for name, counts in zip(("wins", "ties", "losses"), self._counts(), strict=True):
+            table[name] = pd.array(counts, dtype="Int64")
+        table = table.join(self._baseline_columns()).join(self._speedups()).join(self._times())
+        overtuned = self.overtuning.groupby("sampler")["relative"].agg(_share_above_one) if self.has_test else np.nan
+        table["overtuned"] = overtuned
+        table.insert(0, "study", self.study)
+        return table.rename_axis("sampler").reset_index()[
+            ["study", "sampler", *[name for name in table.columns if name != "study"]]
+        ]
+
+    @functools.cached_property
+    def budgets(self) -> pd.DataFrame:
+        """Which sampler to use at a smaller budget: one row per budget.
+
+        Columns: trials, choose (sampler), verdict (``real`` where it is shown to be better than the baseline there;
+        ``baseline`` where none is), median (of the one to choose).
+        """
+        rows = []
+        for trials in sorted({n for n in (*advice.BUDGETS, self.plan.trials) if n <= self.plan.trials}):
+            medians = measures.incumbents_at(self.curves, trials).median()
+            chosen = self._choose(self.verdicts_at(trials), medians)
+            verdict = "baseline" if chosen == self.plan.baseline else "real" if self.plan.baseline else "lowest median"
+            rows.append({"trials": trials, "choose": chosen, "verdict": verdict, "median": medians[chosen]})
+        return pd.DataFrame(rows)
+
+    @functools.cached_property
+    def doublings(self) -> pd.DataFrame:
+        """What doubling the budget brought and may bring; see :func:`hpo.comparison.advice.doublings`."""
+        return advice.doublings(self.curves, self.reference["value"].median(), self.plan.trials, self.plan.margin)
+
+    @functools.cached_property
+    def recommended(self) -> str:
+        """The sampler to use: the best of those shown to be better than the baseline, or else the baseline."""
+        return self._choose(self.verdicts, self.finals.groupby("sampler")["value"].median())
 
     @property
-    def _reference_value(self) -> float:
-        return float(self.reference["value"].median())
+    def command(self) -> str:
+        """The command that tunes with the recommended sampler."""
+        study = self.study.partition("@")[0]
+        words = ["hpo", "run", study, "--sampler", self.recommended, "--trials", str(self.plan.trials)]
+        return shlex.join(words)
 
-    @property
-    def figures(self) -> dict[str, Figure]:
-        """Plotly figures by name: ``incumbents``, the median incumbent of each sampler against trials."""
-        return {"incumbents": incumbents(self.curves, self._reference_value, self.metric)}
+    def records(self) -> dict[str, Any]:
+        """Everything that is concluded, in plain values, for JSON."""
+        return {
+            "study": self.study,
+            "metric": self.metric.key,
+            "repetitions": self.repetitions,
+            "trials": self.plan.trials,
+            "recommended": self.recommended,
+            "table": _records(self.table),
+            "verdicts": _records(self.verdicts),
+            "worth": _records(self.worth),
+            "budgets": _records(self.budgets),
+            "doublings": _records(self.doublings),
+            "sentences": self.sentences(),
+            "warnings": self.warnings(),
+            "made": self.made,
+        }
 
-    def picture(self, *, width: int, color: bool) -> str:
-        """The median incumbents drawn with characters."""
-        return incumbents_text(self.curves, self._reference_value, self.metric, width=width, color=color)
+    # --- for people ---
+
+    @functools.cached_property
+    def conclusions(self) -> sentences.Conclusions:
+        """What the numbers say, in words: answers, and advice."""
+        return sentences.conclusions(self)
+
+    def sentences(self) -> list[str]:
+        """One for each question: is tuning worth it, which sampler, what would more trials bring."""
+        return [*self.conclusions.answers, *self.conclusions.advice]
+
+    def warnings(self) -> list[str]:
+        """What a reader must know beside the numbers."""
+        return sentences.warnings(self)
 
     def rows(self) -> tuple[list[str], list[list[str]]]:
         """Header and cells of the table for people: errors positive, a row per sampler, the reference last."""
-        metric, baseline = self.metric, self.plan.baseline
-        header = [
-            "sampler", f"median {metric.label}", "best to worst", f"wins against {baseline}", "trials", "failed",
-            "fit time", "sampler time",
-        ]  # fmt: skip
-        rows = []
-        for row in self.table.itertuples():
-            ties = f", {row.ties} tied" if row.sampler != baseline and row.ties else ""
-            rows.append(
-                [
-                    str(row.sampler),
-                    metric.text(row.median),
-                    f"{metric.text(row.best)} to {metric.text(row.worst)}",
-                    "baseline" if row.sampler == baseline else f"{row.wins} of {row.repetitions}{ties}",
-                    str(row.trials),
-                    str(row.failed),
-                    format_duration(row.fit_seconds),
-                    format_duration(row.sampler_seconds),
-                ]
-            )
-        values = self.reference["value"]
-        spread = f"{metric.text(values.max())} to {metric.text(values.min())}"
-        rows.append(["reference", metric.text(values.median()), spread, "", str(len(values)), "", "", ""])
-        return header, rows
+        return sentences.rows(self)
+
+    @functools.cached_property
+    def figures(self) -> dict[str, Figure]:
+        """Plotly figures by name."""
+        return pages.figures(self)
+
+    def picture(self, *, width: int, color: bool) -> str:
+        """The median incumbents drawn with characters."""
+        reference = float(self.reference["value"].median())
+        return incumbents_text(self.curves, reference, self.metric, width=width, color=color)
 
     def to_html(self, path: "str | PathLike[str]") -> None:
         """Write one self-contained page that opens offline."""
-        header, rows = self.rows()
-        text = report.page(
-            title=f"Samplers on {self.study}",
-            lead=(
-                f"{self.metric.label}, {self.metric.direction}; {counted(self.plan.repetitions, 'repetition')} "
-                f"of {counted(self.plan.trials, 'trial')}. Lines are medians of the best value so far; "
-                "faint, each repetition."
-            ),
-            header=header,
-            rows=rows,
-            drawings=self.figures,
-            notes=self.notes(),
-        )
-        Path(fspath(path)).write_text(text, encoding="utf-8")
+        Path(fspath(path)).write_text(pages.comparison_page([self]), encoding="utf-8")
 
     def __repr__(self) -> str:
-        return f"Comparison({self.study!r}, {', '.join(s.label for s in self.plan.samplers)})"
+        return f"Comparison({self.study!r}, {', '.join(self.plan.labels)})"
 
     def _repr_html_(self) -> str:
-        return str(self.table.to_html(index=False))
+        return pages.notebook(self)
+
+    # --- inside ---
+
+    @property
+    def _tolerance(self) -> float:
+        values = self.finals["value"].abs()
+        return float(self.rules.tie_tolerance * values.max()) if values.notna().any() else 0.0
+
+    def _losses(self, trials: int) -> "tuple[dict[str, measures.Array], dict[str, measures.Array] | None]":
+        values = measures.incumbents_at(self.curves, trials)
+        losses = {label: measures.as_losses(values[label]) for label in self.plan.labels}
+        if not self.has_test:
+            return losses, None
+        scored = measures.incumbents_at(self.curves, trials, "test")
+        return losses, {label: measures.as_losses(scored[label]) for label in self.plan.labels}
+
+    def _judged(self, trials: int, baseline: str | None, rules: Rules) -> pd.DataFrame:
+        verdicts = judge(*self._losses(trials), rules, baseline)
+        for i, row in verdicts.iterrows():
+            alone = [label for label in (row["sampler"], row["against"]) if label in self.deterministic]
+            if alone and row["verdict"] != "no difference":  # its runs are one run, seen S times
+                verdicts.loc[i, ["p_value", "p_holm", "superiority_low", "superiority_high", "required_repetitions"]] = np.nan
+                verdicts.loc[i, "verdict"] = "inconclusive"
+                verdicts.loc[i, "better"] = None
+                verdicts.loc[i, "reason"] = f"{alone[0]} is deterministic on one split: its runs count as one"
+        return verdicts
+
+    @functools.cached_property
+    def deterministic(self) -> set[str]:
+        """Samplers whose runs on one split are all the same."""
+        if self.plan.resplit or self.repetitions < 2:
+            return set()
+        found = set()
+        for sampler in self.plan.samplers:
+            runs = self.finals[self.finals["sampler"] == sampler.label]
+            own = self.curves[self.curves["sampler"] == sampler.label]
+            wide = own.pivot(index="trial", columns="repetition", values="incumbent").to_numpy()
+            is_exhausted = sampler.is_grid and bool((runs["trials"] < self.plan.trials).all())
+            if is_exhausted or np.array_equal(wide, np.repeat(wide[:, :1], wide.shape[1], axis=1), equal_nan=True):
+                found.add(sampler.label)
+        return found
+
+    def twins(self) -> list[tuple[str, str]]:
+        """Pairs of samplers whose first trials are the same in every repetition, as samplers of one seed are."""
+        n = self.n_start
+        first = self._trials[self._trials["number"].between(n, n + N_FIRST - 1)]
+        keys = first.groupby("sampler", sort=False)["configuration"].agg(tuple)
+        pairs = itertools.combinations(self.plan.labels, 2)
+        return [(a, b) for a, b in pairs if keys[a] == keys[b] and len(keys[a]) >= N_FIRST]
+
+    def _choose(self, verdicts: pd.DataFrame, medians: "pd.Series") -> str:
+        baseline = self.plan.baseline
+        if baseline is None:
+            return str(medians.reindex(self.plan.labels).fillna(-np.inf).idxmax())
+        winners = verdicts.loc[(verdicts["verdict"] == "real") & (verdicts["better"] != baseline), "better"]
+        return str(medians[winners].idxmax()) if len(winners) else baseline
+
+    def _counts(self) -> "tuple[list[Any], list[Any], list[Any]]":
+        """Wins, ties and losses of each sampler against the baseline."""
+        losses, _ = self._losses(self.plan.trials)
+        if self.plan.baseline is None:
+            return tuple([pd.NA] * len(losses) for _ in range(3))  # type: ignore[return-value]
+        base = losses[self.plan.baseline]
+        wins = [pd.NA if s == self.plan.baseline else int((own < base).sum()) for s, own in losses.items()]
+        ties = [pd.NA if s == self.plan.baseline else int((own == base).sum()) for s, own in losses.items()]
+        lost = [pd.NA if s == self.plan.baseline else int((own > base).sum()) for s, own in losses.items()]
+        return wins, ties, lost
+
+    def _baseline_columns(self) -> pd.DataFrame:
+        columns = ["superiority", "superiority_low", "superiority_high", "p_holm", "verdict"]
+        if self.plan.baseline is None:
+            return pd.DataFrame(index=self.plan.labels, columns=columns)
+        return self.verdicts.set_index("sampler")[columns]
+
+    def _speedups(self) -> pd.DataFrame:
+        columns = ["speedup", "speedup_low", "speedup_high"]
+        if self.plan.random is None:
+            return pd.DataFrame(index=self.plan.labels, columns=columns, dtype=float)
+        same = self.plan.baseline == self.plan.random
+        verdicts = self.verdicts if same else self._judged(self.plan.trials, self.plan.random, self.rules)
+        return verdicts.set_index("sampler")[columns]
+
+    def _times(self) -> pd.DataFrame:
+        if self.plan.random is None:
+            return pd.DataFrame(index=self.plan.labels, columns=[*_TIMES, *_EFFORT], dtype=float)
+        return measures.time_table(
+            self.times, self.curves, self._trials, self.plan.random, resplit=self.plan.resplit
+        )
 
 
-def _curves(trials: pd.DataFrame) -> pd.DataFrame:
-    groups = trials.groupby(["sampler", "repetition"], sort=False)
-    spent = (trials["finished"] - trials["started"]).dt.total_seconds()  # without the pauses between interruptions
-    seconds = spent.groupby([trials["sampler"], trials["repetition"]], sort=False).cumsum()
-    return pd.DataFrame(
-        {
-            "sampler": trials["sampler"],
-            "repetition": trials["repetition"],
-            "trial": trials["number"] + 1,
-            "seconds": seconds,
-            "incumbent": groups["value"].cummax().groupby([trials["sampler"], trials["repetition"]]).ffill(),
-        }
-    ).reset_index(drop=True)
+def _reference(trials: pd.DataFrame, splits: set[int], tests: Mapping[tuple[int, str], float]) -> pd.DataFrame:
+    own = trials[(trials["sampler"] == "reference") & trials["split"].isin(splits)]
+    scored = [tests.get(pair, np.nan) for pair in zip(own["split"].astype(int), own["configuration"], strict=True)]
+    values = own["value"].where(own["state"] == "COMPLETE").to_numpy(dtype=float)
+    split, key = own["split"].astype(int).to_numpy(), own["configuration"].to_numpy()
+    return pd.DataFrame({"split": split, "configuration": key, "value": values, "test": scored})
 
 
-def _finals(trials: pd.DataFrame) -> pd.DataFrame:
-    groups = trials.groupby(["sampler", "repetition"], sort=False)
-    return groups.agg(
-        split=("split", "first"),
-        value=("value", "max"),
-        trials=("number", "size"),
-        distinct=("configuration", "nunique"),
-        failed=("state", lambda states: int((states == "FAIL").sum())),
-        fit_seconds=("fit_seconds", "sum"),
-        sampler_seconds=("sampler_seconds", "sum"),
-    ).reset_index()
+def _share_above_one(relative: "pd.Series") -> float:
+    known = relative.dropna()
+    return float((known > 1).mean()) if len(known) else np.nan
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values; what is missing is None."""
+    return [
+        {str(k): None if pd.isna(v) else getattr(v, "item", lambda v=v: v)() for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]

@@ -1,0 +1,85 @@
+"""What a comparison consists of, fixed before looking."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpo.definition import StudyDefinition
+from hpo.errors import InvalidOption
+from hpo.samplers import Factory, Sampler, find_sampler
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison consists of.
+
+    Attributes:
+        samplers: in the order they are shown.
+        repetitions: repetition r uses seed r, and split r where rows are split anew.
+        trials: budget of each run.
+        baseline: label of the sampler the others are compared with; None compares all pairs.
+        margin: the smallest difference that matters, in the metric's units, or None.
+        resplit: whether each repetition has training and validation rows of its own, shared by all samplers.
+        alpha: the probability of a false "real" that is accepted.
+    """
+
+    samplers: tuple[Sampler, ...]
+    repetitions: int
+    trials: int
+    baseline: str | None = "random"
+    margin: float | None = None
+    resplit: bool = True
+    alpha: float = 0.05
+
+    @classmethod
+    def of(
+        cls,
+        definition: StudyDefinition,
+        samplers: Sequence["str | Factory | Sampler"],
+        *,
+        repetitions: int,
+        trials: int,
+        baseline: str | None = "random",
+        margin: float | None = None,
+        resplit: bool = True,
+        alpha: float = 0.05,
+    ) -> "Plan":
+        """A plan for a study whose numbers and samplers are checked; the definition's margin where none is given."""
+        for name, number in {"repetitions": repetitions, "trials": trials}.items():
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more")
+        if isinstance(samplers, str) or not hasattr(samplers, "__iter__"):
+            raise InvalidOption(f"samplers={samplers!r}: give a list of samplers, as in ['random', 'tpe']")
+        chosen = tuple(find_sampler(sampler) for sampler in samplers)
+        labels = [sampler.label for sampler in chosen]
+        if len(labels) < 2 or len(set(labels)) < len(labels):
+            raise InvalidOption(f"samplers={','.join(labels)}: give two or more, each once")
+        if baseline is not None and baseline not in labels:
+            raise InvalidOption(
+                f"baseline={baseline!r} is not among the samplers {', '.join(labels)}; None compares all pairs"
+            )
+        for name, value, most in (("margin", margin, math.inf), ("alpha", alpha, 1)):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (is_number and 0 < value < most):
+                unit = "in the metric's units" if name == "margin" else "and below 1"
+                raise InvalidOption(f"{name}={value!r}: give a number above 0, {unit}")
+        for sampler in chosen:
+            sampler.check(definition.space)
+        resplits = bool(resplit) and definition.split.has_randomness
+        given = definition.margin if margin is None else margin
+        return cls(chosen, repetitions, trials, baseline, given, resplits, alpha)
+
+    @property
+    def labels(self) -> list[str]:
+        """Of the samplers."""
+        return [sampler.label for sampler in self.samplers]
+
+    @property
+    def random(self) -> str | None:
+        """The label of random search, where it is among the samplers."""
+        return "random" if "random" in self.labels else None
+
+    @property
+    def numbers(self) -> list[tuple[int, int]]:
+        """(split, seed) of each repetition."""
+        return [(r if self.resplit else 0, r) for r in range(self.repetitions)]

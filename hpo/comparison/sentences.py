@@ -1,0 +1,308 @@
+"""What a comparison says in plain words: conclusions, warnings, and the table for people."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpo.comparison import measures
+from hpo.comparison.statistics import fewest_repetitions
+from hpo.units import Metric, counted, format_duration, format_size
+
+if TYPE_CHECKING:
+    from hpo.comparison.result import Comparison
+
+FEW = 10  # repetitions below which a reader is warned
+_MOST_OVERTUNED = 0.1  # share of repetitions that is worth a warning
+
+
+@dataclass(frozen=True)
+class Conclusions:
+    """One sentence for each question.
+
+    Attributes:
+        answers: is tuning worth it, and is one sampler better than another.
+        advice: which sampler to use, and what more or fewer trials bring.
+    """
+
+    answers: tuple[str, ...]
+    advice: tuple[str, ...]
+
+
+def conclusions(comparison: "Comparison") -> Conclusions:
+    """What the numbers say, in words."""
+    pairs = [_pair(comparison, row) for row in comparison.verdicts.to_dict("records")]
+    advice = [_choice(comparison), *_budget(comparison)]
+    return Conclusions((_worth(comparison), *pairs), tuple(filter(None, advice)))
+
+
+# --- is tuning worth it ---
+
+
+def _worth(comparison: "Comparison") -> str:
+    chosen = comparison.recommended
+    (row,) = comparison.worth[comparison.worth["sampler"] == chosen].to_dict("records")
+    where, ours, usual = _held_out(comparison, chosen, "reference")
+    numbers = f"{where} {ours} with {chosen} against {usual} with the reference"
+    study, verdict = comparison.study, row["verdict"]
+    if comparison.repetitions == 1:
+        return f"{study}: {numbers}, in one repetition: no verdict."
+    share = _wins(row, comparison.repetitions, paired=True)
+    if verdict == "real" and row["better"] == chosen:
+        return f"Tuning is worth it on {study}: {numbers}; it is better in {share}."
+    if verdict == "real":
+        return f"Tuning does harm on {study}: {numbers}; it is better in {share} only."
+    if verdict in {"equivalent", "no difference"}:
+        return f"Tuning makes no difference that matters on {study}: {numbers}."
+    return f"Whether tuning is worth it on {study} cannot be told yet: {numbers}, better in {share}; {_doubt(row)}."
+
+
+def _held_out(comparison: "Comparison", sampler: str, against: str) -> tuple[str, str, str]:
+    """What is compared, in words, and the medians of both; on the sealed test rows where they were scored."""
+    metric, finals = comparison.metric, comparison.finals
+    column = "test" if comparison.has_test else "value"
+
+    def median(label: str) -> str:
+        values = comparison.reference if label == "reference" else finals[finals["sampler"] == label]
+        return metric.text(float(values[column].median()))
+
+    where = f"held-out {metric.label}" if comparison.has_test else f"{metric.label} on validation rows"
+    return where, median(sampler), median(against)
+
+
+def _wins(row: dict[str, Any], repetitions: int, *, paired: bool) -> str:
+    if paired:
+        ties = ", ties counting half" if row["ties"] else ""
+        return f"{row['superiority']:.0%} of {counted(repetitions, 'repetition')}{_percent(row)}{ties}"
+    return f"{row['superiority']:.0%} of pairs of runs{_percent(row)}"
+
+
+def _percent(row: dict[str, Any]) -> str:
+    low, high = row["superiority_low"], row["superiority_high"]
+    return "" if math.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _doubt(row: dict[str, Any]) -> str:
+    needed = row["required_repetitions"]
+    wanted = f"; about {needed:.0f} repetitions would be needed" if math.isfinite(needed) else ""
+    return f"{row['reason']}{wanted}"
+
+
+# --- which sampler ---
+
+
+def _pair(comparison: "Comparison", row: dict[str, Any]) -> str:
+    sampler, against, verdict = row["sampler"], row["against"], row["verdict"]
+    where, ours, theirs = _held_out(comparison, sampler, against)
+    if comparison.repetitions == 1:
+        return f"{sampler} against {against}: one repetition shows curves and nothing more."
+    share = _wins(row, comparison.repetitions, paired=comparison.plan.resplit)
+    if verdict == "no difference":
+        return f"{sampler} and {against}: no difference, every repetition ends the same."
+    if verdict == "equivalent":
+        return (
+            f"{sampler} and {against} are equivalent: their difference in {where} is within the margin of "
+            f"{comparison.plan.margin:g} ({ours} against {theirs})."
+        )
+    if verdict == "real":
+        worse = against if row["better"] == sampler else sampler
+        wins = f"{sampler} wins {share}"
+        return f"{row['better']} beats {worse}: real. {wins}, {where} {ours} against {theirs}{_speed(comparison, row)}."
+    return f"{sampler} against {against}: cannot tell yet. {sampler} wins {share}; {_doubt(row)}."
+
+
+def _speed(comparison: "Comparison", row: dict[str, Any]) -> str:
+    """How many times the trials random search would need."""
+    if row["against"] != comparison.plan.random or row["better"] != row["sampler"]:
+        return ""
+    speed, low, high = row["speedup"], row["speedup_low"], row["speedup_high"]
+    if math.isnan(speed) or math.isnan(low):
+        return ""
+    if math.isinf(speed):
+        return f"; random would need at least {low:.2g}x the trials"
+    upper = "more" if math.isinf(high) else f"{high:.2g}x"
+    return f"; random would need about {speed:.2g}x the trials [{low:.2g}x to {upper}]"
+
+
+def _choice(comparison: "Comparison") -> str:
+    chosen, baseline = comparison.recommended, comparison.plan.baseline
+    if comparison.repetitions < 2:
+        return ""
+    if baseline is None:
+        return f"The lowest median is that of {chosen}." if comparison.metric.sign < 0 else f"The highest median is that of {chosen}."
+    if chosen == baseline:
+        return f"No sampler is shown to be better than {baseline}: use {baseline}."
+    return f"Use {chosen}: of the samplers shown to be better than {baseline} it has the best median."
+
+
+# --- the budget ---
+
+
+def _budget(comparison: "Comparison") -> list[str]:
+    if comparison.repetitions < 2 or comparison.plan.trials < 4:
+        return []
+    metric, chosen = comparison.metric, comparison.recommended
+    (row,) = comparison.doublings[comparison.doublings["sampler"] == chosen].to_dict("records")
+    said = []
+    if not math.isnan(row["gain"]):
+        text = f"With {chosen}, trials {row['budget'] // 2} to {row['budget']} brought {metric.label} {_amount(row, '')}"
+        text += f"; as many trials again as it has may bring about {_amount(row, 'next_')}"
+        margin = comparison.plan.margin
+        if margin is not None and not math.isnan(row["next_gain_high"]):
+            if row["next_gain_high"] < margin:
+                text += f", less than the margin of {margin:g}: stop here"
+            elif row["next_gain_low"] > margin:
+                text += f", more than the margin of {margin:g}: go on"
+        said.append(f"{text}.")
+    if not math.isnan(row["flat_from"]) and row["flat_from"] < comparison.plan.trials:
+        near = "the margin" if comparison.plan.margin is not None else "a twentieth of what it gains on the reference"
+        said.append(f"From trial {row['flat_from']:.0f} on, its median is within {near} of its end.")
+    smaller = [b for b in comparison.budgets.to_dict("records") if b["trials"] < comparison.plan.trials]
+    if smaller and comparison.plan.baseline is not None:
+        chosen_at = ", ".join(f"{b['choose']} at {b['trials']} trials" for b in smaller)
+        said.append(f"With a smaller budget, by the same rule: {chosen_at}.")
+    return said
+
+
+def _amount(row: dict[str, Any], which: str) -> str:
+    low, high = row[f"{which}gain_low"], row[f"{which}gain_high"]
+    interval = "" if math.isnan(low) else f" [{low:.2g}, {high:.2g}]"
+    return f"{row[f'{which}gain']:.2g}{interval}"
+
+
+# --- warnings ---
+
+
+def warnings(comparison: "Comparison") -> list[str]:
+    """What a reader must know beside the numbers."""
+    return [*_of_repetitions(comparison), *_of_samplers(comparison), *_of_test(comparison)]
+
+
+def _of_repetitions(comparison: "Comparison") -> list[str]:
+    plan, n = comparison.plan, comparison.repetitions
+    said = []
+    n_pairs = len(comparison.verdicts)
+    fewest = fewest_repetitions(n_pairs, plan.resplit, plan.alpha)
+    if n == 1:
+        said.append("one repetition: no interval, no p-value, and nothing is called better")
+    elif n < fewest:
+        said.append(
+            f"{n} repetitions cannot be significant at any effect size with {counted(n_pairs, 'comparison')}: "
+            f"{fewest} are the fewest"
+        )
+    elif n < FEW:
+        said.append(f"{n} repetitions are few: intervals are wide, and only large differences can be told")
+    if comparison.is_cut:
+        said.append(f"{n} of {plan.repetitions} repetitions are complete: the same command goes on")
+    if not plan.resplit:
+        said.append("all repetitions share one split: what is claimed covers the samplers' randomness on it only")
+    if " and " in comparison.made.get("versions", ""):
+        said.append(f"runs were made with different versions: {comparison.made['versions']}")
+    finals = comparison.finals.pivot(index="repetition", columns="sampler", values="value")
+    losses = measures.as_losses(finals)
+    share = float(np.mean(np.isclose(losses, losses.min(axis=1, keepdims=True), rtol=1e-9, atol=0)))
+    if share > 0.5 and losses.shape[1] > 1:
+        said.append(
+            f"{share:.0%} of the runs tie at the best value of their repetition: the objective is saturated; use a "
+            "continuous metric such as neg_log_loss"
+        )
+    return said
+
+
+def _of_samplers(comparison: "Comparison") -> list[str]:
+    plan, said = comparison.plan, []
+    for sampler in plan.samplers:
+        if sampler.is_grid and plan.trials < comparison.grid_size:
+            said.append(f"grid: {plan.trials} of {comparison.grid_size} cells, in a seeded random order")
+        elif plan.trials < sampler.kind.fewest_trials:
+            n_fewest = sampler.kind.fewest_trials
+            said.append(f"{sampler.label} is not better than random search below {n_fewest} trials")
+        if sampler.label in comparison.deterministic:
+            said.append(f"{sampler.label} is deterministic on one split: {_quantile(comparison, sampler.label)}")
+    for row in comparison.table.to_dict("records"):
+        name, n_trials = row["sampler"], row["trials"]
+        if n_trials < row["repetitions"] * plan.trials:
+            said.append(f"{name} ran out of configurations before its budget: its curve is held flat")
+        if row["distinct"] < n_trials:
+            said.append(f"{n_trials - row['distinct']} of {n_trials} trials of {name} repeat a configuration")
+        if row["failed"]:
+            said.append(f"{row['failed']} of {n_trials} trials of {name} failed: they count, and are never the best")
+    said += [
+        f"{first} and {second} propose the same trials: check their seeds" for first, second in comparison.twins()
+    ]
+    return said
+
+
+def _quantile(comparison: "Comparison", label: str) -> str:
+    baseline = comparison.plan.baseline
+    if baseline is None or baseline == label:
+        return "its runs count as one"
+    values = comparison.finals.groupby("sampler")["value"]
+    own, others = values.get_group(label).iloc[0], values.get_group(baseline)
+    return f"its runs count as one, which is better than {float((others < own).mean()):.0%} of the runs of {baseline}"
+
+
+def _of_test(comparison: "Comparison") -> list[str]:
+    said = []
+    if not comparison.has_test and comparison.repetitions > 1:
+        said.append("the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned")
+    if comparison.n_opened_before:
+        said.append(
+            f"the sealed test rows of this study had been scored for {counted(comparison.n_opened_before, 'other configuration')} "
+            "already: whoever chose anything by them should not trust them any more"
+        )
+    if comparison.has_test:
+        overtuned = comparison.table.set_index("sampler")["overtuned"]
+        for sampler, share in overtuned[overtuned > _MOST_OVERTUNED].items():
+            said.append(
+                f"{sampler} overtunes: in {share:.0%} of the repetitions its last incumbent is worse on the test rows "
+                "than its first"
+            )
+    return said
+
+
+# --- the table ---
+
+
+def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
+    """Header and cells of the table for people: errors positive, a row per sampler, the reference last."""
+    metric, baseline = comparison.metric, comparison.plan.baseline
+    header = ["sampler", f"median {metric.label}", "95%", "held-out"]
+    header += [f"beats {baseline}", "verdict"] if baseline is not None else []
+    header += ["random needs", "reaches target"] if comparison.plan.random is not None else []
+    header += ["trials", "failed", "fit time", "sampler time", "memory"]
+    cells = []
+    for row in comparison.table.to_dict("records"):
+        line = [row["sampler"], metric.text(row["median"]), _interval(metric, row), metric.text(row["test"])]
+        if baseline is not None:
+            is_base = row["sampler"] == baseline
+            line += ["baseline", ""] if is_base else [f"{row['superiority']:.0%}{_percent(row)}", str(row["verdict"])]
+        if comparison.plan.random is not None:
+            speed, low = row["speedup"], row["speedup_low"]
+            line.append("" if math.isnan(speed) or math.isnan(low) else _times(speed, low))
+            median = row["time_to_target"]
+            at = f", by trial {median:.0f}" if math.isfinite(median) else ""
+            line.append(f"{row['success_rate']:.0%}{at}")
+        memory = row["peak_memory_mb"]
+        line += [
+            str(row["trials"]), str(row["failed"]), format_duration(row["fit_seconds"]),
+            format_duration(row["sampler_seconds"]), "-" if math.isnan(memory) else format_size(memory),
+        ]  # fmt: skip
+        cells.append(line)
+    reference = comparison.reference
+    usual = ["reference", metric.text(float(reference["value"].median())), "", metric.text(float(reference["test"].median()))]
+    cells.append(usual + [""] * (len(header) - len(usual)))
+    return header, cells
+
+
+def _interval(metric: Metric, row: dict[str, Any]) -> str:
+    bounds = (row["median_low"], row["median_high"])
+    if not all(map(math.isfinite, bounds)):
+        return ""
+    low, high = sorted(map(metric.shown, bounds))
+    return f"{low:#.4g} to {high:#.4g}"
+
+
+def _times(speed: float, low: float) -> str:
+    return f">= {low:.2g}x" if math.isinf(speed) else f"{speed:.2g}x"
