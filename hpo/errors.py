@@ -80,3 +80,7 @@ class ClusterLost(HpoError):
 
 class NotComparable(HpoError):
     """Runs that differ in more than their sampler."""
+
+
+class NoBrowser(HpoError):
+    """Figures were to be written as files where no browser can draw them."""

@@ -1,0 +1,65 @@
+"""Figures as PNG and SVG files, drawn by a Chrome or Chromium that is started once for all of them."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hpo.comparison.drawing import Figure
+from hpo.errors import InvalidOption, NoBrowser
+
+FORMATS = ("png", "svg", "pdf")
+_WIDTH = 900
+_INSTALL = (
+    "install one (Debian, Ubuntu: apt install chromium; elsewhere: plotly_get_chrome) "
+    "or name it in the environment variable BROWSER_PATH"
+)
+
+
+def write_figures(
+    figures: Mapping[str, Figure], folder: "str | PathLike[str]", formats: Sequence[str] = ("png", "svg")
+) -> list[Path]:
+    """Write each figure in each format as ``folder/NAME.FORMAT``: all of them or, where something fails, none.
+
+    Args:
+        figures: by name; a slash in a name becomes a dash.
+        folder: made if it is not there; files of the same names are replaced.
+        formats: of ``png`` (twice the resolution of a screen), ``svg``, ``pdf``.
+
+    Returns:
+        The files, in the figures' order.
+
+    Raises:
+        InvalidOption: an unknown format, or a folder that is a file.
+        NoBrowser: there is no Chrome or Chromium, or it does not start.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or isinstance(formats, str):
+        raise InvalidOption(f"formats={formats!r}: give a list of {', '.join(FORMATS)}")
+    target = Path(fspath(folder))
+    if target.exists() and not target.is_dir():
+        raise InvalidOption(f"{target} is a file: give a folder for the figures")
+    with TemporaryDirectory(prefix="hpo-figures-") as made:
+        wanted = [(name.replace("/", "-"), figure, kind) for name, figure in figures.items() for kind in formats]
+        paths = [Path(made, f"{name}.{kind}") for name, _, kind in wanted]
+        _draw([(figure, path) for (_, figure, _), path in zip(wanted, paths, strict=True)])
+        target.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copyfile(path, target / path.name)) for path in paths]
+
+
+def _draw(wanted: Sequence[tuple[Figure, Path]]) -> None:
+    import kaleido
+    from kaleido.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
+
+    specs = [
+        {"fig": figure, "path": path, "opts": {"width": _WIDTH, "scale": 2 if path.suffix == ".png" else 1}}
+        for figure, path in wanted
+    ]
+    try:
+        # Without mathjax=False Kaleido's page fetches MathJax from a network.
+        kaleido.write_fig_from_object_sync(specs, cancel_on_error=True, kopts={"mathjax": False})
+    except ChromeNotFoundError as error:
+        raise NoBrowser(f"figures as files are drawn by Chrome or Chromium, and there is none: {_INSTALL}") from error
+    except (BrowserFailedError, BrowserClosedError) as error:
+        raise NoBrowser(f"the Chrome or Chromium found does not start: {_INSTALL}") from error
