@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpo.errors import InvalidDefinition as InvalidDefinition
     from hpo.errors import InvalidOption as InvalidOption
     from hpo.errors import InvalidSpace as InvalidSpace
+    from hpo.errors import NoBrowser as NoBrowser
     from hpo.errors import NotComparable as NotComparable
     from hpo.errors import RunFailed as RunFailed
     from hpo.errors import RunInUse as RunInUse
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
     from hpo.splits import Holdout as Holdout
 
 _ERRORS = (
-    "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "NotComparable", "RunFailed",
-    "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun", "UnknownSampler", "UnknownStudy", "UnsuitableSampler",
-    "UnusableDatabase", "WorkerBroken",
+    "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "NoBrowser", "NotComparable",
+    "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun", "UnknownSampler", "UnknownStudy",
+    "UnsuitableSampler", "UnusableDatabase", "WorkerBroken",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_ERRORS, "hpo.errors"),

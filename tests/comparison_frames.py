@@ -63,7 +63,9 @@ def frames(n_samplers: int = 10, n_repetitions: int = 20, n_trials: int = 500) -
             [(s, kind, 3 + i) for i, s in enumerate(SAMPLERS[:n_samplers:2]) for kind in ("ValueError", "MemoryError")],
             columns=["sampler", "kind", "count"],
         ),
-        "ranks": pd.DataFrame({"sampler": SAMPLERS[:n_samplers], "rank": np.linspace(1.4, n_samplers - 0.6, n_samplers)}),
+        "ranks": pd.DataFrame(
+            {"sampler": SAMPLERS[:n_samplers], "rank": np.linspace(1.4, n_samplers - 0.6, n_samplers)}
+        ),
     }  # fmt: skip
 
 

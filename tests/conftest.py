@@ -1,11 +1,13 @@
 """Small real studies that most tests share."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages import RDBStorage
+from selenium import webdriver
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
@@ -68,3 +70,21 @@ def same_trials(frame):
     """A run's trials without what the clock decides, ready to be compared."""
     kept = frame.drop(columns=[*TIMES & set(frame.columns)]).sort_index(axis="columns").astype(object)
     return kept.where(kept.notna(), None).to_dict("records")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium without any state, driven through its own driver; nothing is downloaded for it."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs Chromium or Chrome and its chromedriver on the PATH")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.set_script_timeout(60)
+    yield opened
+    opened.quit()

@@ -11,7 +11,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Int
-from hpo.comparison.terminal import incumbents_text, median_incumbents
+from hpo.comparison.curves import median_incumbents
+from hpo.comparison.terminal import incumbents_text
 from hpo.units import Metric
 
 PLAN = {"samplers": ["random", "tpe", "grid"], "repetitions": 3, "trials": 6, "workers": 1, "progress": "none"}

@@ -101,8 +101,8 @@ def empty_figure(heading: str, caption: str, *, height: int, x: str = "", y: str
             "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
             "height": height,
             "margin": {"l": 60, "r": 16, "t": 50, "b": 50},
-            "xaxis": {**AXIS, "title": {"text": x}},
-            "yaxis": {**AXIS, "title": {"text": y}},
+            "xaxis": {**AXIS, "title": {"text": x, "standoff": 6}},
+            "yaxis": {**AXIS, "title": {"text": y, "standoff": 8}},
             "hoverlabel": {"font": {"family": "system-ui, sans-serif"}},
             "hovermode": "closest",
             # Below the picture, where many samplers make it grow without covering anything.

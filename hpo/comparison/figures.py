@@ -14,7 +14,17 @@ from scipy import stats
 
 from hpo.comparison.curves import incumbent_bands, median_incumbents, settled_range
 from hpo.comparison.drawing import (
-    MUTED, Figure, Rows, Style, add_medians, axis_title, empty_figure, safe, say_nothing_to_draw, spread, styles,
+    MUTED,
+    Figure,
+    Rows,
+    Style,
+    add_medians,
+    axis_title,
+    empty_figure,
+    safe,
+    say_nothing_to_draw,
+    spread,
+    styles,
     tick_label,
 )  # fmt: skip
 from hpo.units import Metric
@@ -132,7 +142,8 @@ def superiority(verdicts: pd.DataFrame, *, samplers: Sequence[str] | None = None
         style = looks[str(pair.sampler)]
         up, down = pair.superiority_high - pair.superiority, pair.superiority - pair.superiority_low
         figure.add_scatter(
-            x=[pair.superiority], y=[center], mode="markers", marker=style.marker(11), showlegend=False, name=safe(pair.sampler),
+            x=[pair.superiority], y=[center], mode="markers", marker=style.marker(11), showlegend=False,
+            name=safe(pair.sampler),
             error_x={"array": [up], "arrayminus": [down], "color": style.color, "thickness": 2, "width": 5},
             customdata=[[pair.superiority_low, pair.superiority_high, pair.p_holm]],
             hovertemplate="%{x:.2f} (%{customdata[0]:.2f} to %{customdata[1]:.2f}), "
@@ -171,7 +182,12 @@ def time_to_target(times: pd.DataFrame, *, samplers: Sequence[str] | None = None
     return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%").update_xaxes(rangemode="tozero")
 
 
-def test_against_validation(finals: pd.DataFrame, metric: Metric, *, samplers: Sequence[str] | None = None) -> Figure:
+def test_against_validation(
+    finals: pd.DataFrame,
+    metric: Metric,
+    *,
+    samplers: Sequence[str] | None = None,  # noqa: PT028 it draws the test rows' scores, and is no test
+) -> Figure:
     """Score of each final incumbent on the sealed test rows against its score on validation rows.
 
     Args:
@@ -184,7 +200,7 @@ def test_against_validation(finals: pd.DataFrame, metric: Metric, *, samplers: S
         "Test against validation",
         f"A point is the final incumbent of one run; {worse} the diagonal it does worse on the sealed test rows than "
         "validation promised.",
-        height=480, x=axis_title(metric, "on validation rows"), y=axis_title(metric, "on test rows"),
+        height=480, x=axis_title(metric, "on validation rows"), y=safe(f"{metric.label} on test rows"),
     )  # fmt: skip
     known = finals.dropna(subset=["value", "test"])
     if known.empty:

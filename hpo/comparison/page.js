@@ -3,6 +3,7 @@
 (() => {
   const PRINTED_WIDTH = 660; // pixels: A4 and Letter within their margins
   const NARROW = 600;
+  const LINE = 24; // characters of an axis title on one line where there is little room
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const coarse = matchMedia("(pointer: coarse)");
   const plots = [...document.querySelectorAll(".plot")];
@@ -14,17 +15,25 @@
   };
   let printing = false;
 
-  function printedHeight({ height }) {
-    return height <= 480 ? Math.min(height, 360) : Math.min(height, 900); // two to a page, none longer than one
+  function balanced(text) {
+    const target = text.length / Math.ceil(text.length / LINE);
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      const line = lines.pop();
+      if (line && line.length + word.length / 2 > target) lines.push(line, word);
+      else lines.push(line ? `${line} ${word}` : word);
+    }
+    return lines.join("<br>");
   }
 
-  function wrapped(text) {
-    let length = 0;
-    return text.split(" ").map((word) => {
-      const isOver = length > 0 && length + word.length > 22;
-      length = isOver ? word.length : length + word.length + 1;
-      return (isOver ? "<br>" : " ") + word;
-    }).join("").trim();
+  const wrapped = (title) => title.length <= LINE ? title : title.split(/ (?=\()/).map(balanced).join("<br>");
+
+  // Two small figures to a page; what is higher than a page is made smaller as a whole.
+  function fitToPaper(plot, layout) {
+    layout.height = layout.height <= 480 ? Math.min(layout.height, 380) : layout.height;
+    const scale = Math.min(1, 900 / layout.height);
+    plot.style.zoom = scale;
+    Object.assign(layout, { autosize: false, width: PRINTED_WIDTH / scale });
   }
 
   function figureOf(plot) {
@@ -33,6 +42,7 @@
     const text = document.getElementById(plot.id + "-data").textContent;
     const figure = JSON.parse(text, (_, value) => (typeof value === "string" && swapped[value]) || value);
     const layout = figure.layout;
+    const isNarrow = printing || plot.clientWidth < NARROW;
     const clear = "rgba(0, 0, 0, 0)";
     Object.assign(layout, { paper_bgcolor: clear, plot_bgcolor: clear });
     layout.font = { ...layout.font, color: isDark ? "#ececec" : "#1a1a1a" };
@@ -40,10 +50,12 @@
     for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
       const axis = layout[name];
       axis.gridcolor = isDark ? "#3a3f44" : "#dddddd";
-      if (axis.title?.text && plot.clientWidth < NARROW) axis.title.text = wrapped(axis.title.text);
+      if (axis.title?.text && isNarrow) axis.title.text = wrapped(axis.title.text);
     }
     if (coarse.matches) layout.dragmode = false; // a finger scrolls the page
-    if (printing) Object.assign(layout, { autosize: false, width: PRINTED_WIDTH, height: printedHeight(layout) });
+    plot.style.zoom = "";
+    if (printing) fitToPaper(plot, layout);
+    plot.style.height = `${layout.height}px`;
     return figure;
   }
 
@@ -64,6 +76,9 @@
 
   dark.addEventListener("change", () => plots.forEach(draw));
   addEventListener("beforeprint", () => { printing = true; plots.forEach(draw); });
-  addEventListener("afterprint", () => { printing = false; plots.forEach(draw); });
+  addEventListener("afterprint", () => {
+    printing = false;
+    plots.forEach(async (plot) => { await draw(plot); Plotly.Plots.resize(plot); });
+  });
   drawAll();
 })();

@@ -10,7 +10,6 @@ from importlib.resources import files
 from hpo.comparison.drawing import Figure
 
 
-
 @dataclass(frozen=True)
 class Section:
     """One part of the page: a study, or what all studies say together. What is empty is left out.
@@ -57,7 +56,9 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
     links = "".join(f'<li><a href="#part{i}">{escape(s.title)}</a></li>' for i, s in enumerate(sections))
     navigation = "" if is_one else f'<nav aria-label="Parts of this page"><ul>{links}</ul></nav>\n'
     code = "".join(f"<script>{script}</script>\n" for script in scripts)
-    parts = [_section(section, prefix="" if is_one else f"part{i}-", is_one=is_one) for i, section in enumerate(sections)]
+    parts = [
+        _section(section, prefix="" if is_one else f"part{i}-", is_one=is_one) for i, section in enumerate(sections)
+    ]
     noscript = "<noscript><p>The figures need JavaScript; text and tables do not.</p></noscript>" if has_figures else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -120,7 +121,9 @@ def _table(section: Section) -> str:
     caption = escape(section.table_caption)
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in section.header)
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>\n"
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>\n"
         for row in section.rows
     )
     return (
@@ -150,7 +153,7 @@ def _figure(name: str, figure: Figure, level: int) -> str:
     key, label, height = escape(name), escape(f"{heading}. {caption}"), int(layout.get("height", 450))
     return (
         f'<figure>\n<h{level}>{escape(heading)}</h{level}>\n<div class="plot" id="{key}" role="img" '
-        f'aria-label="{label}" style="min-height: {height}px"></div>\n<figcaption>{escape(caption)}</figcaption>\n'
+        f'aria-label="{label}" style="height: {height}px"></div>\n<figcaption>{escape(caption)}</figcaption>\n'
         f'<script type="application/json" id="{key}-data">{_embedded(text)}</script>\n</figure>\n'
     )
 

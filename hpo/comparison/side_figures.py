@@ -7,14 +7,25 @@ import numpy as np
 import pandas as pd
 
 from hpo.comparison.drawing import (
-    AXIS, INK, MUTED, Figure, Rows, add_medians, empty_figure, safe, say_nothing_to_draw, spread, styles, tick_label,
+    AXIS,
+    INK,
+    MUTED,
+    Figure,
+    Rows,
+    add_medians,
+    empty_figure,
+    safe,
+    say_nothing_to_draw,
+    spread,
+    styles,
+    tick_label,
 )  # fmt: skip
 
 _COSTS = {
-    "fit_seconds": "fitting (seconds)",
-    "score_seconds": "scoring (seconds)",
-    "sampler_seconds": "the sampler itself (seconds)",
-    "peak_memory_mb": "peak memory (MB)",
+    "fit_seconds": "seconds of fitting",
+    "score_seconds": "seconds of scoring",
+    "sampler_seconds": "seconds of the sampler itself",
+    "peak_memory_mb": "peak memory in MB",
 }
 _PATTERNS = ("", "/", "x", ".", "-", "|", "+", "\\")
 
@@ -109,7 +120,7 @@ def cost(finals: pd.DataFrame, *, samplers: Sequence[str] | None = None) -> Figu
             )  # fmt: skip
             medians.append(float(np.median(values)) if len(values) else math.nan)
         add_medians(figure, medians, rows.centers, row=panel, col=1)
-        figure.update_xaxes(title_text=name, row=panel, col=1, **_scale(finals[column]))
+        figure.update_xaxes(title={"text": name, "standoff": 6}, row=panel, col=1, **_scale(finals[column]))
     rows.apply(figure)
     return figure
 
@@ -137,9 +148,10 @@ def failures(failures: pd.DataFrame, *, samplers: Sequence[str] | None = None) -
     for i, (sampler, style) in enumerate(looks.items()):
         mine = (ordered["sampler"] == sampler).to_numpy()
         figure.add_bar(
-            x=ordered.loc[mine, "count"].to_numpy(), y=rows.centers[mine], width=26, orientation="h", name=safe(sampler),
+            x=ordered.loc[mine, "count"].to_numpy(), y=rows.centers[mine], width=26, orientation="h",
             marker={"color": style.color, "pattern": {"shape": _PATTERNS[i % len(_PATTERNS)]}}, showlegend=False,
-            text=ordered.loc[mine, "count"], textposition="outside", cliponaxis=False, hovertemplate="%{x}",
+            name=safe(sampler), text=ordered.loc[mine, "count"],
+            textposition="outside", cliponaxis=False, hovertemplate="%{x}",
         )  # fmt: skip
     rows.apply(figure)
     return figure.update_xaxes(range=[0, 1.12 * float(failures["count"].max())])
