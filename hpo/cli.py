@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
 from hpo.interrupts import Interrupts, handled_by, leave, own_signals
+from hpo.streams import discard_output, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _ENDED = "hpo: ended at once; what was recorded is kept. To go on: {}\n"
 def entry() -> NoReturn:
     """The command ``hpo``."""
     own_signals(_ENDED.format(shlex.join(["hpo", *sys.argv[1:]])), INTERRUPTED)
-    leave(command(sys.argv[1:]))
+    with usable_streams():
+        leave(command(sys.argv[1:]))
 
 
 def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoReturn:
@@ -42,7 +44,8 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
     given = list(sys.argv[1:] if argv is None else argv)
     again = f"python {shlex.join([sys.argv[0], *given])}"
     own_signals(_ENDED.format(again), INTERRUPTED)
-    leave(_guarded(lambda: _run(parser.parse_args(given), study), again))
+    with usable_streams():
+        leave(_guarded(lambda: _run(parser.parse_args(given), study), again))
 
 
 def command(argv: Sequence[str]) -> int:
@@ -65,7 +68,7 @@ def _guarded(call: Callable[[], int], again: str) -> int:
             _complain(f"hpo: interrupted; what was recorded is kept. To go on: {again}")
             return INTERRUPTED
         except BrokenPipeError:  # the reader of our output went away, as head does
-            sys.stderr.close()
+            discard_output()
             return DONE
 
 

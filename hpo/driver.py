@@ -199,8 +199,9 @@ class Driver:
             if sampler is not None:
                 reference = self._session.reference(job.name.split)
                 self._progress.begin_run(
-                    str(job.name),
+                    job.name,
                     n_done=loop.n_recorded,
+                    n_failed=loop.failures.total(),
                     n_total=max(budget, loop.n_recorded),
                     best=loop.best,
                     reference=None if reference is None else reference.value,
@@ -223,6 +224,8 @@ class Driver:
                 del active[name]
                 self._engine.cancel(name)  # what was begun beyond its end
                 self._seconds[entry.loop.name.sampler].append(time.monotonic() - entry.begun)
+                if entry.loop.reason not in UNFINISHED:
+                    self._progress.end_run(entry.loop.name)
                 with entry.lock:
                     if entry.loop.reason not in {"budget", *UNFINISHED}:
                         self._session.database.set_attributes(entry.study_id, {"stopped": entry.loop.reason})

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-_ANNOUNCEMENT = b"\ninterrupted: what is under way is finished and recorded first; once more ends at once\n"
+ANNOUNCEMENT = "interrupted: what is under way is finished and recorded first; once more ends at once"
+_SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 def _raise() -> None:
@@ -19,10 +20,12 @@ class Interrupts:
 
     ``at_once`` is what a second signal does: it raises KeyboardInterrupt, but where a command owns the process it ends
     the process, because an exception may fall where nobody can pass it on. ``is_ending``: there was a first.
+    ``is_drawn``: something is redrawn at the end of the terminal, which shows that itself and hides the cursor.
     """
 
     at_once: Callable[[], None] = staticmethod(_raise)
     is_ending = False
+    is_drawn = False
 
     def __init__(self) -> None:
         self.requested = False
@@ -32,8 +35,9 @@ class Interrupts:
         if self.requested:
             Interrupts.at_once()
         self.requested = Interrupts.is_ending = True
-        with contextlib.suppress(OSError):  # not by print, which may be at work just now and is not re-entrant
-            os.write(2, _ANNOUNCEMENT)
+        if not Interrupts.is_drawn:
+            with contextlib.suppress(OSError):  # not by print, which may be at work just now and is not re-entrant
+                os.write(2, f"\n{ANNOUNCEMENT}\n".encode())
 
     @classmethod
     def stop(cls, *_: Any) -> None:
@@ -76,7 +80,7 @@ def own_signals(last_words: str, code: int) -> None:
 
     def end() -> None:
         with contextlib.suppress(OSError):
-            os.write(2, last_words.encode())
+            os.write(2, (_SHOW_CURSOR if Interrupts.is_drawn else b"") + last_words.encode())
         os._exit(code)
 
     Interrupts.at_once = end

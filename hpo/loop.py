@@ -340,4 +340,4 @@ class RunLoop:
         self.n_new += 1
         self.n_reused += trial.origin is not None
         self.warnings.update(evaluation.warnings)
-        progress.told(str(self.name), evaluation.value, evaluation.error)
+        progress.told(self.name, evaluation.value, evaluation.error, is_reused=trial.origin is not None)

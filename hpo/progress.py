@@ -1,123 +1,213 @@
-"""Progress for people: a live bar in a terminal or notebook, a line a minute elsewhere."""
+"""Progress for people: redrawn in place in a terminal or notebook, a line a minute elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.errors import InvalidOption
-from hpo.units import Metric, format_duration
+from hpo.interrupts import ANNOUNCEMENT, Interrupts
+from hpo.run_name import RunName
+from hpo.screen import Screen, cut, cut_row, cut_table, is_live, open_screen
+from hpo.stages import Stage, Stages
+from hpo.units import Metric, counted, format_duration
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 MODES = ("auto", "bar", "lines", "none")
 _SECONDS_PER_LINE = 60.0
+_FEWEST_LINES = 5  # of samplers, however low the terminal
 
 
 class Progress:
-    """Counts the trials of one job: a run, or the runs of a comparison.
+    """Shows how far a job is: one run, or all runs of a comparison.
 
     Args:
         mode: ``auto``, ``bar``, ``lines`` or ``none``.
         metric: how values are shown.
-        n_total: trials of the whole job; None until the first run says it.
+        plan: the runs of a comparison, as they stand before it goes on; None for a single run.
         clock: seconds; replaced in tests.
     """
 
     def __init__(
-        self, mode: str, metric: Metric, n_total: int | None = None, *, clock: Callable[[], float] = time.monotonic
+        self, mode: str, metric: Metric, plan: Stages | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         if mode not in MODES:
             raise InvalidOption(f"progress={mode!r}: give one of {', '.join(MODES)}")
-        self._mode = ("bar" if _is_live() else "lines") if mode == "auto" else mode
-        self._metric, self._n_total, self._clock = metric, n_total, clock
-        self._n_done = self._n_new = self._n_failed = 0
-        self._run = ""
-        self._best: dict[str, float | None] = {}
-        self._references: dict[str, float | None] = {}
-        self._begun = self._last_line = clock()
-        self._bar: Any = None
-        self._task: Any = None
+        self._mode = ("bar" if is_live() else "lines") if mode == "auto" else mode
+        self._metric, self._clock = metric, clock
+        self._is_comparison = plan is not None
+        self._stages = Stages() if plan is None else plan
+        self._run: RunName | None = None  # the one that was heard of last
+        self._last_line = clock()
+        self._begun: float | None = None  # when the first run was: what came before says nothing of the trials
+        self._screen: Screen | None = None
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._screen is not None:
+            self._screen.close()
+            self._screen = None
 
     def note(self, text: str | None) -> None:
         """Say something once, above the bar."""
         if text is None or self._mode == "none":
             return
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+        if self._screen is not None:
+            self._screen.say(text)
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def begin_run(self, run: str, *, n_done: int, n_total: int, best: float | None, reference: float | None) -> None:
-        """A run begins, or goes on, with ``n_done`` of its ``n_total`` trials told."""
-        self._run, self._best[run], self._references[run] = run, best, reference
-        self._n_done += n_done
-        if self._n_total is None:
-            self._n_total = n_total
-        if self._mode == "bar" and self._bar is None:
-            self._bar, self._task = _live_bar(self._n_total)
+    def begin_run(
+        self,
+        run: RunName,
+        *,
+        n_done: int,
+        n_total: int,
+        best: float | None,
+        reference: float | None,
+        n_failed: int = 0,
+    ) -> None:
+        """A run begins, or goes on, with ``n_done`` of its ``n_total`` trials told, ``n_failed`` of them failed."""
+        stage = self._stages.runs.setdefault(run, Stage(n_total))  # a plan knows better how many there will be
+        stage.n_done, stage.n_failed, stage.best = n_done, n_failed, best
+        stage.n_total = max(stage.n_total, n_done)
+        self._stages.refer(run.split, reference)
+        self._run = run
+        if self._begun is None:
+            self._begun = self._clock()
+        if self._mode == "bar" and self._screen is None:
+            self._screen = open_screen(lambda: self)
         self._show()
 
-    def told(self, run: str, value: float | None, error: str | None) -> None:
-        """A trial of a run was recorded, with its value or its error."""
+    def told(self, run: RunName, value: float | None, error: str | None, *, is_reused: bool = False) -> None:
+        """A trial of a run was recorded, with its value or its error; ``is_reused``: it was not trained."""
+        if run not in self._stages.runs:  # the reference, which is none of the trials that were asked for
+            self._stages.refer(run.split, value)
+            return
+        stage = self._stages.runs[run]
+        stage.n_done += 1
+        stage.n_new += 1
+        stage.n_reused += is_reused
+        stage.n_failed += error is not None
+        if value is not None and (stage.best is None or value > stage.best):
+            stage.best = value
         self._run = run
-        best = self._best.get(run)
-        self._n_done += 1
-        self._n_new += 1
-        self._n_failed += error is not None
-        if value is not None and (best is None or value > best):
-            self._best[run] = value
         self._show()
+
+    def end_run(self, run: RunName) -> None:
+        """A run has ended, whatever number of trials it was to have."""
+        if run in self._stages.runs:
+            self._stages.runs[run].n_total = self._stages.runs[run].n_done
 
     def _show(self) -> None:
-        if self._bar is not None:
-            run = self._run.partition("/")[2]
-            self._bar.update(
-                self._task, completed=self._n_done, total=self._n_total, run=run, text=self._text(short=True)
-            )
+        if self._screen is not None:
+            self._screen.changed()
         elif self._mode == "lines" and self._clock() - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = self._clock()
-            text = self._text(short=False)
-            print(f"{self._run}: {self._n_done}/{self._n_total} trials, {text}", file=sys.stderr, flush=True)
+            print(self._comparison_line() if self._is_comparison else self._run_line(), file=sys.stderr, flush=True)
 
-    def _text(self, *, short: bool) -> str:
-        """The incumbent, the reference, the rate and the time left; short enough for 80 columns in a bar."""
-        best, reference = (self._metric.text(of.get(self._run)) for of in (self._best, self._references))
-        parts = [f"best {best}, ref {reference}" if short else f"{self._metric.label} {best} (reference {reference})"]
-        if self._n_failed:
-            parts.append(f"{self._n_failed} failed")
-        spent = self._clock() - self._begun
-        if self._n_new and spent > 0:
-            rate = self._n_new / spent
-            left = max((self._n_total or 0) - self._n_done, 0) / rate
-            parts.append(f"{rate:.2g}/s" if short else f"{rate:.2g} trials/s")
-            parts.append(f"{format_duration(left)} left" if short else f"about {format_duration(left)} left")
-        return ", ".join(parts)
+    # --- in words ---
 
+    def _run_line(self) -> str:
+        """``digits/tpe/split0-seed0: 20/50 trials, log loss 0.2 (reference 0.25), about 3 min left``."""
+        best, reference = self._values()
+        parts = [f"{self._metric.label} {best} (reference {reference})", *self._pace(short=False)]
+        return f"{self._run}: {self._stages.n_done}/{self._stages.n_total} trials, {', '.join(parts)}"
 
-def _is_live() -> bool:
-    if "ipykernel" in sys.modules:
-        return True
-    return sys.stderr.isatty()
+    def _comparison_line(self) -> str:
+        """``digits: 120/3000 trials; median log loss so far ...: tpe 0.11, grid 0.13 (reference 0.15); ... left``."""
+        failed, rate, left = self._failed(), self._rate(), self._left()
+        counts = [f"{self._stages.n_done}/{self._stages.n_total} trials", *failed]
+        medians = ", ".join(f"{s.sampler} {self._metric.text(s.median)}" for s in self._stages.standings)
+        reference = self._metric.text(self._stages.reference)
+        what = f"median {self._metric.label} so far ({self._metric.direction})"
+        pace = [f"{rate:.2g} trials/s"] if rate else []
+        pace += [f"about {format_duration(left)} left"] if left is not None else []
+        parts = [", ".join(counts), f"{what}: {medians} (reference {reference})", *([", ".join(pace)] if pace else [])]
+        return f"{self._study}: {'; '.join(parts)}"
 
+    def _values(self) -> tuple[str, str]:
+        """Of a single run: its incumbent and its reference."""
+        assert self._run is not None  # it has begun
+        reference = self._stages.references.get(self._run.split)
+        return self._metric.text(self._stages.runs[self._run].best), self._metric.text(reference)
 
-def _live_bar(n_total: int | None) -> tuple[Any, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as RichProgress
+    def _pace(self, *, short: bool) -> list[str]:
+        """Failures, rate and time left; short for a bar in 80 columns."""
+        rate, left = self._rate(), self._left()
+        parts = self._failed()
+        parts += [f"{rate:.2g}/s" if short else f"{rate:.2g} trials/s"] if rate else []
+        parts += [f"{'' if short else 'about '}{format_duration(left)} left"] if left is not None else []
+        return parts
 
-    columns = (
-        TextColumn("{task.fields[run]}", markup=False),
-        BarColumn(bar_width=8),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
-    )
-    bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
-    bar.start()
-    return bar, bar.add_task("", total=n_total, run="", text="")
+    def _failed(self) -> list[str]:
+        return [f"{self._stages.n_failed} failed"] if self._stages.n_failed else []
+
+    @property
+    def _spent(self) -> float:
+        return 0.0 if self._begun is None else self._clock() - self._begun
+
+    def _rate(self) -> float:
+        """Trials in a second, of those that were told here; 0 while it cannot be known."""
+        return self._stages.n_new / self._spent if self._spent > 0 else 0.0
+
+    def _left(self) -> float | None:
+        return self._stages.seconds_left(self._spent)
+
+    @property
+    def _study(self) -> str:
+        return next(iter(self._stages.runs)).versioned_study
+
+    # --- drawn ---
+
+    def __rich_console__(self, _: "Console", options: "ConsoleOptions") -> "RenderResult":
+        if self._is_comparison:
+            yield from self._drawn_comparison(options.max_width, options.max_height)
+        else:
+            yield self._drawn_run()
+        if Interrupts.is_ending:
+            yield cut(ANNOUNCEMENT)
+
+    def _drawn_run(self) -> Any:
+        best, reference = self._values()
+        text = ", ".join([f"best {best}, ref {reference}", *self._pace(short=True)])
+        run = str(self._run).partition("/")[2]
+        return cut_row(run, self._bar(8), self._count(), text)
+
+    def _drawn_comparison(self, width: int, height: int) -> list[Any]:
+        standings, text = self._stages.standings, self._metric.text
+        n_shown = max(height - 7, _FEWEST_LINES)
+        if len(standings) > n_shown:
+            n_shown -= 1  # for the line that says so
+        rows = [
+            [
+                standing.sampler, f"{standing.n_ended}/{standing.n_runs}", f"{standing.n_done}/{standing.n_total}",
+                str(standing.n_failed), text(standing.median), counted(standing.n_incumbents, "run"),
+            ]
+            for standing in standings[:n_shown]
+        ]  # fmt: skip
+        if len(standings) > n_shown:
+            rows.append([f"... and {len(standings) - n_shown} more", *[""] * 5])
+        n_splits = counted(len(self._stages.references), "split")
+        rows.append(["reference", "", "", "", text(self._stages.reference), n_splits])
+        header = ["sampler", "runs", "trials", "failed", "median so far", "over"]
+        pace = ", ".join([f"{self._count()} trials", *self._pace(short=True)])
+        return [
+            cut(f"{self._study}: {self._metric.label}, {self._metric.direction}"),
+            cut_row(self._bar(max(8, min(30, width - 1 - len(pace)))), pace),
+            cut_table(header, rows, width=width, spare=["trials", "over", "failed"]),
+            cut("so far: over runs at different stages, each with the best value it has"),
+        ]
+
+    def _bar(self, width: int) -> Any:
+        from rich.progress_bar import ProgressBar
+
+        return ProgressBar(total=self._stages.n_total, completed=self._stages.n_done, width=width)
+
+    def _count(self) -> str:
+        total = str(self._stages.n_total)
+        return f"{self._stages.n_done:>{len(total)}}/{total}"

@@ -23,8 +23,14 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
 
 _N_BEST = 5  # trials that hpo show lists
 
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # the command knows what to do; rich would end it as a failure
+
+
 # Where no terminal says how wide it is, a table must not be folded: somebody will search it.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+console = _Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def say(text: str) -> None:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: in a folder of its own, one clear line for what is wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -402,3 +403,19 @@ def test_help_and_version_load_neither_optuna_nor_scikit_learn(option):
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("argv", [["samplers"], ["list", "--json"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize("how", ["closed", "left by its reader"])
+def test_a_command_whose_output_nobody_reads_ends_without_a_word(folder, argv, how):
+    """As in ``hpo list >&-`` and ``hpo list | head -1``; one line is flushed at once, another only at the end."""
+    with hpo.StudyDatabase("hpo.db"):
+        pass
+    reader, writer = os.pipe()
+    os.close(reader)
+    shell = 'exec "$@" >&-' if how == "closed" else 'exec "$@"'
+    command = ["sh", "-c", shell, "sh", sys.executable, "-m", "hpo", *argv]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode == 0

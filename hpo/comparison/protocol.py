@@ -14,7 +14,7 @@ from hpo.comparison.result import Comparison
 from hpo.cores import cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition, versions
-from hpo.driver import Driver, Job, check_scheduler, started
+from hpo.driver import Driver, Job, check_scheduler, default_budget, started
 from hpo.errors import NotComparable
 from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_workers
@@ -23,6 +23,7 @@ from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler
 from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
+from hpo.stages import Stages
 from hpo.units import counted, format_duration
 
 DEFAULT_SAMPLERS = ("grid", "random", "tpe")
@@ -162,7 +163,7 @@ def _run_missing(
     missing = _missing(session, plan)
     samplers = {sampler.label: sampler for sampler in plan.samplers}
     open_test = open_test and session.has_test
-    with Progress(progress, session.definition.shown_metric, len(missing) * plan.trials) as shown:
+    with Progress(progress, session.definition.shown_metric, _stages(session, plan, missing)) as shown:
         if not missing:
             shown.note(f"{session.definition.name}: every run is there, 0 fits to go")
             if not open_test or not _finalists(session, plan):
@@ -187,6 +188,15 @@ def _run_missing(
                 score_on_test(session, engine, finalists, seconds=options.trial_timeout, stop=driver.stop)
     if interrupts.requested:
         raise KeyboardInterrupt
+
+
+def _stages(session: StudySession, plan: Plan, missing: Mapping[RunName, int]) -> Stages:
+    """How far the plan's runs are, for who watches."""
+    names = _names(session, plan)
+    trials = session.database.trials(study=names[0].versioned_study)
+    sizes = {s.label: default_budget(session.definition, s) for s in plan.samplers if s.is_grid}
+    lacking = {name: n - max(plan.trials - sizes.get(name.sampler, plan.trials), 0) for name, n in missing.items()}
+    return Stages.of_plan(names, lacking, trials[trials["number"] < plan.trials])
 
 
 def _announcement(session: StudySession, plan: Plan, missing: Mapping[RunName, int], n_workers: int) -> str:
