@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import re
 import struct
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from comparison_frames import METRIC, SAMPLERS, all_figures, frames
 from plotly.offline import get_plotlyjs
+from selenium.webdriver.support.ui import WebDriverWait
 
 import hpo
 from hpo.comparison import figures, side_figures
@@ -242,7 +244,7 @@ NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'$x$"
 def section_of(drawn, title="digits-mlp", name="tpe"):
     return Section(
         title=title, lead="20 repetitions of 500 trials.", sentences=["tpe is better.", "The rest is open."],
-        header=["sampler", "median log loss"], rows=[[name, "0.1"], ["random", "0.2"]], warnings=["few"],
+        header=["sampler", *(f"column {i}" for i in range(8))], rows=[[name, *["0.1234"] * 8]] * 2, warnings=["few"],
         advice=["go on"], figures=drawn, made={"command": "hpo compare", "seed": "0"},
     )  # fmt: skip
 
@@ -255,6 +257,10 @@ def test_names_of_users_are_text_everywhere():
     assert [tag for tag, _ in outline.tags].count("script") == 2 + 2 * 10
     assert "img" not in {tag for tag, _ in outline.tags}
     assert "<script>alert" not in text
+    blocks = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    assert len(blocks) == 2 * 10
+    assert not set("<>&") & set("".join(blocks))
+    assert {json.loads(block)["data"][-1]["type"] for block in blocks} == {"scatter", "bar"}
 
 
 def test_sections_have_headings_in_order_and_ids_of_their_own():
@@ -396,7 +402,7 @@ def test_it_prints_in_light_colors_and_is_as_before_afterwards(opened):
     assert pdf.startswith(b"%PDF")
     assert 6 <= pdf.count(b"/Type /Page\n") <= 14
     assert [660, "#1a1a1a"] in browser.execute_script("return window.seen")
-    assert browser.execute_script(MARKS) == before
+    WebDriverWait(browser, 30).until(lambda _: browser.execute_script(MARKS) == before)
     assert browser.get_log("browser") == []
 
 
@@ -459,3 +465,14 @@ def test_folders_and_formats_are_checked_first(tmp_path):
     for formats in (["gif"], "png"):
         with pytest.raises(hpo.InvalidOption, match=r"formats=.*: give a list of png, svg, pdf"):
             write_figures({}, tmp_path, formats)
+
+
+def test_a_browser_that_does_not_start_is_said_in_one_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    monkeypatch.setattr("choreographer.browsers.chromium.get_chrome_download_path", lambda **_: tmp_path / "no")
+    monkeypatch.setattr("choreographer.browsers.chromium.get_old_chrome_download_path", lambda: tmp_path / "no")
+    figure = side_figures.failures(frames(n_samplers=1, n_repetitions=1, n_trials=2)["failures"])
+    with pytest.raises(hpo.NoBrowser, match="does not start: install"):
+        write_figures({"failures": figure}, tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()
+    assert capfd.readouterr().err == ""

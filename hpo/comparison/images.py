@@ -1,5 +1,6 @@
 """Figures as PNG and SVG files, drawn by a Chrome or Chromium that is started once for all of them."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
@@ -56,6 +57,9 @@ def _draw(wanted: Sequence[tuple[Figure, Path]]) -> None:
         {"fig": figure, "path": path, "opts": {"width": _WIDTH, "scale": 2 if path.suffix == ".png" else 1}}
         for figure, path in wanted
     ]
+    log = logging.getLogger("choreographer")  # tells of a browser that does not start, as the error does
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         # Without mathjax=False Kaleido's page fetches MathJax from a network.
         kaleido.write_fig_from_object_sync(specs, cancel_on_error=True, kopts={"mathjax": False})
@@ -63,3 +67,5 @@ def _draw(wanted: Sequence[tuple[Figure, Path]]) -> None:
         raise NoBrowser(f"figures as files are drawn by Chrome or Chromium, and there is none: {_INSTALL}") from error
     except (BrowserFailedError, BrowserClosedError) as error:
         raise NoBrowser(f"the Chrome or Chromium found does not start: {_INSTALL}") from error
+    finally:
+        log.setLevel(level)
