@@ -143,8 +143,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     from hpo import text
     from hpo.catalogue import find_study
     from hpo.comparison.across import AcrossStudies
-    from hpo.comparison.protocol import compare
     from hpo.comparison.images import check_target, write_figures
+    from hpo.comparison.protocol import compare
     from hpo.samplers import find_sampler
 
     numbers = QUICK if arguments.quick else FULL
@@ -199,8 +199,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         if arguments.output:
             together.to_html(arguments.output)
         if arguments.figures:
-            for comparison in comparisons:
-                write_figures(comparison.figures, arguments.figures, prefix=comparison.study)
+            drawn = {f"{c.study}-{name}": figure for c in comparisons for name, figure in c.figures.items()}
+            write_figures(drawn | together.figures, arguments.figures)
     if not arguments.json:
         text.say("hpo list shows the runs, hpo dashboard the trials")
     return STOPPED if is_cut else DONE

@@ -241,7 +241,9 @@ class StudyDatabase:
         """Note what the sealed test rows said of a configuration; see :func:`hpo.records.write_test_score`."""
         self._create(records.test_scores)
         with contextlib.suppress(sa.exc.IntegrityError):  # another process was faster, with the same
-            self._persist(lambda connection: records.write_test_score(connection, study, context, configuration, result))
+            self._persist(
+                lambda connection: records.write_test_score(connection, study, context, configuration, result)
+            )
 
     def _create(self, table: sa.Table) -> None:
         with contextlib.suppress(sa.exc.DBAPIError), self.engine.begin() as connection:

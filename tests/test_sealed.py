@@ -118,9 +118,10 @@ def test_the_seal_is_opened_one_by_one_until_the_user_wants_an_end(database, tre
     session = StudySession(tree, database)
     hpo.run(tree, sampler="random", trials=6, database=database, progress="none")
     frame = database.trials("iris-tree/random/split0-seed0")
+    run = "iris-tree/random/split0-seed0"
     finalists = [
-        Finalist("iris-tree/random/split0-seed0", n, 0, dict(database.trial("iris-tree/random/split0-seed0", n).params), k)
-        for n, k in enumerate(frame["configuration"])
+        Finalist(run, number, 0, dict(database.trial(run, number).params), key)
+        for number, key in enumerate(frame["configuration"])
     ]
     calls = iter([None, None, "interrupted", *["interrupted"] * 20])
     engine = InProcess(session.problem)

@@ -29,8 +29,8 @@ def incumbent_bands(curves: pd.DataFrame, against: str = "trial") -> pd.DataFram
     frames = []
     for sampler, runs in curves.groupby("sampler", sort=False):
         at, values = _held(runs, n_trials) if against == "trial" else _at_times(runs, against)
-        interval = median_interval(values, axis=1)
-        frame = pd.DataFrame({"at": at, "median": interval.estimate, "low": interval.low, "high": interval.high})
+        losses = median_interval(-values, axis=1)
+        frame = pd.DataFrame({"at": at, "median": -losses.estimate, "low": -losses.high, "high": -losses.low})
         frames.append(frame.assign(sampler=sampler))
     return pd.concat(frames, ignore_index=True)[["sampler", "at", "median", "low", "high"]]
 

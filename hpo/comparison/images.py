@@ -1,6 +1,7 @@
 """Figures as PNG and SVG files, drawn by a Chrome or Chromium that is started once for all of them."""
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
@@ -38,15 +39,29 @@ def write_figures(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or isinstance(formats, str):
         raise InvalidOption(f"formats={formats!r}: give a list of {', '.join(FORMATS)}")
+    check_target(folder)
     target = Path(fspath(folder))
-    if target.exists() and not target.is_dir():
-        raise InvalidOption(f"{target} is a file: give a folder for the figures")
     with TemporaryDirectory(prefix="hpo-figures-") as made:
         wanted = [(name.replace("/", "-"), figure, kind) for name, figure in figures.items() for kind in formats]
         paths = [Path(made, f"{name}.{kind}") for name, _, kind in wanted]
         _draw([(figure, path) for (_, figure, _), path in zip(wanted, paths, strict=True)])
         target.mkdir(parents=True, exist_ok=True)
         return [Path(shutil.copyfile(path, target / path.name)) for path in paths]
+
+
+def check_target(folder: "str | PathLike[str]") -> None:
+    """Raise where figures cannot be written to a folder, before hours are spent on what they show.
+
+    Raises:
+        InvalidOption: it is a file.
+        NoBrowser: there is no Chrome or Chromium.
+    """
+    from choreographer.browsers.chromium import Chromium
+
+    if Path(fspath(folder)).exists() and not Path(fspath(folder)).is_dir():
+        raise InvalidOption(f"{fspath(folder)} is a file: give a folder for the figures")
+    if not os.environ.get("BROWSER_PATH") and Chromium.find_browser(skip_local=False) is None:
+        raise NoBrowser(f"figures as files are drawn by Chrome or Chromium, and there is none: {_INSTALL}")
 
 
 def _draw(wanted: Sequence[tuple[Figure, Path]]) -> None:

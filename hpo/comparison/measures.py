@@ -122,7 +122,8 @@ def times(curves: pd.DataFrame, trials: pd.DataFrame, random: str, budget: int, 
     """When each run reached what random search is expected to have after half the budget.
 
     One target per split, from the losses of that split's random trials (:func:`statistics.expected_best`); a failed
-    one counts as the worst of those that did not fail.
+    one counts as the worst of those that did not fail. Where each repetition has a split of its own, its random run
+    has defined the target and reaches it always, so that it is left out.
 
     Args:
         curves, trials: of every run.
@@ -140,6 +141,8 @@ def times(curves: pd.DataFrame, trials: pd.DataFrame, random: str, budget: int, 
     targets = {r: _target(losses, half) if pooled is None else pooled for r, losses in draws.items()}
     rows = []
     for (sampler, repetition), curve in curves.groupby(_RUN, sort=False):
+        if resplit and sampler == random:
+            continue
         reached = curve.loc[curve["incumbent"] >= -targets[repetition], "trial"]
         hit = float(reached.iloc[0]) if len(reached) else np.nan
         rows.append((sampler, repetition, -targets[repetition], hit, budget))
@@ -188,6 +191,9 @@ def time_table(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+TIME_COLUMNS = [
+    "success_rate", "time_to_target", "restricted_mean", "expected_running_time", "effort", "effort_low", "effort_high",
+]  # fmt: skip
 FEWEST_FOR_BOOTSTRAP = 10  # repetitions; a bootstrap over fewer covers far less than it says
 
 
@@ -248,6 +254,8 @@ def overtuning(curves: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     for (sampler, repetition), curve in curves.groupby(_RUN, sort=False):
         scored = curve[curve["test"].notna()]
         if len(scored):
-            found = statistics.overtuning(as_losses(scored["incumbent"]), as_losses(scored["test"]), tolerance)
+            found = statistics.overtuning(
+                as_losses(scored["incumbent"]), as_losses(scored["test"]), tolerance=tolerance
+            )
             rows.append((sampler, repetition, found.absolute, found.relative))
     return pd.DataFrame(rows, columns=[*_RUN, "overtuning", "relative"])

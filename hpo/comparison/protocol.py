@@ -175,7 +175,7 @@ def _run_missing(
                 driver.evaluate_reference(next(iter(missing)).split)
                 shown.note(_announcement(session, plan, missing, engine.n_workers))
             jobs = [Job(name, samplers[name.sampler], rank=name.seed) for name in missing]
-            for split, rank in {split: seed for split, seed in reversed(plan.numbers)}.items():
+            for split, rank in dict(reversed(plan.numbers)).items():
                 if session.reference(split) is None:
                     jobs.append(driver.reference_job(split, rank))
             for loop in driver.drive(jobs):
@@ -266,9 +266,10 @@ def _made(session: StudySession, plan: Plan, trials: pd.DataFrame, scores: pd.Da
         "command": shlex.join(command),
         "repetitions": f"each has its own seed of the sampler, and {rows}",
         "split": repr(definition.split),
-        "trained": f"{len(own) - n_reused} of {len(own)} trials, on {counted(n_folds, 'fold')} each; the others had been "
-        "evaluated before and were taken over",
-        "sealed test": f"{counted(session.n_test, 'row')}, the same in all repetitions; {opened}",
+        "trained": f"{len(own) - n_reused} of {len(own)} trials, on {counted(n_folds, 'fold')} each; the others had "
+        "been evaluated before and were taken over",
+        "sealed test": f"{counted(session.n_test, 'row')}, the same in all repetitions, scored by each incumbent's "
+        f"configuration trained on train and validation rows; {opened}",
         "fixed before looking": f"alpha {plan.alpha:g}; margin {margin}; losses that agree to 9 digits tie",
         "versions": ", ".join(_versions(session, names)),
         "hashes": ", ".join(f"{name} {value[:12]}" for name, value in session.hashes.items()),

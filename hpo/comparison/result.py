@@ -11,18 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.comparison import advice, measures, pages, sentences
+from hpo.comparison import advice, measures, pages, sentences, tables
 from hpo.comparison.drawing import Figure
 from hpo.comparison.plan import Plan
-from hpo.comparison.statistics import median_interval
 from hpo.comparison.terminal import incumbents_text
-from hpo.comparison.verdicts import Rules, judge
+from hpo.comparison.verdicts import Rules, judge, withdrawn
 from hpo.definition import StudyDefinition
 from hpo.units import Metric
 
-_TIMES = ("success_rate", "time_to_target", "restricted_mean", "expected_running_time")
 N_FIRST = 5  # trials that two samplers must not have in common
-_EFFORT = ("effort", "effort_low", "effort_high")
 
 
 class Comparison:
@@ -110,12 +107,12 @@ class Comparison:
 
     def verdicts_at(self, trials: int) -> pd.DataFrame:
         """The verdicts had the budget been this many trials."""
-        return self._judged(trials, self.plan.baseline, self.rules)
+        return self.judged(trials, self.plan.baseline)
 
     @functools.cached_property
     def worth(self) -> pd.DataFrame:
         """Is tuning worth it? One row per sampler, against the reference on the same split; see ``verdicts``."""
-        losses, tests = self._losses(self.plan.trials)
+        losses, tests = self.losses(self.plan.trials)
         splits = self.finals.drop_duplicates("repetition").sort_values("repetition")["split"]
         reference = self.reference.set_index("split").reindex(splits)
         losses["reference"] = measures.as_losses(reference["value"])
@@ -135,34 +132,19 @@ class Comparison:
         superiority, superiority_low, superiority_high, p_holm, verdict (against the baseline), speedup, speedup_low,
         speedup_high (how many times the trials random search would need), success_rate, time_to_target,
         restricted_mean, expected_running_time, effort, effort_low, effort_high (see
-        :func:`hpo.comparison.measures.time_table`), overtuned (share of repetitions whose last incumbent is worse on the
-        test than the first), fit_seconds, score_seconds, sampler_seconds (sums), peak_memory_mb (the largest).
+        :func:`hpo.comparison.measures.time_table`), overtuned (share of repetitions whose last incumbent is worse on
+        the test than the first), fit_seconds, score_seconds, sampler_seconds (sums), peak_memory_mb (the largest).
         """
-        groups = self.finals.groupby("sampler", sort=False)
-        table = groups.agg(
-            repetitions=("repetition", "size"),
-            **{name: (name, "sum") for name in ("trials", "distinct", "reused", "failed", "pruned")},
-            median=("value", "median"),
-            worst=("value", "min"),
-            best=("value", "max"),
-            test=("test", "median"),
-            **{name: (name, "sum") for name in ("fit_seconds", "score_seconds", "sampler_seconds")},
-            peak_memory_mb=("peak_memory_mb", "max"),
-        ).reindex(self.plan.labels)
-        intervals = {
-            label: median_interval(-measures.as_losses(group["value"])) for label, group in groups
-        }
-        table.insert(table.columns.get_loc("median") + 1, "median_low", [intervals[s].low for s in table.index])
-        table.insert(table.columns.get_loc("median_low") + 1, "median_high", [intervals[s].high for s in table.index])
-        for name, counts in zip(("wins", "ties", "losses"), self._counts(), strict=True):
-            table[name] = pd.array(counts, dtype="Int64")
-        table = table.join(self._baseline_columns()).join(self._speedups()).join(self._times())
-        overtuned = self.overtuning.groupby("sampler")["relative"].agg(_share_above_one) if self.has_test else np.nan
-        table["overtuned"] = overtuned
-        table.insert(0, "study", self.study)
-        return table.rename_axis("sampler").reset_index()[
-            ["study", "sampler", *[name for name in table.columns if name != "study"]]
-        ]
+        return tables.samplers(self)
+
+    @functools.cached_property
+    def time_table(self) -> pd.DataFrame:
+        """How soon and how surely the target is reached; see :func:`hpo.comparison.measures.time_table`."""
+        random = self.plan.random
+        if random is None:
+            return pd.DataFrame(index=self.plan.labels, columns=measures.TIME_COLUMNS, dtype=float)
+        table = measures.time_table(self.times, self.curves, self._trials, random, resplit=self.plan.resplit)
+        return table.reindex(self.plan.labels)
 
     @functools.cached_property
     def budgets(self) -> pd.DataFrame:
@@ -204,11 +186,11 @@ class Comparison:
             "repetitions": self.repetitions,
             "trials": self.plan.trials,
             "recommended": self.recommended,
-            "table": _records(self.table),
-            "verdicts": _records(self.verdicts),
-            "worth": _records(self.worth),
-            "budgets": _records(self.budgets),
-            "doublings": _records(self.doublings),
+            "table": tables.records(self.table),
+            "verdicts": tables.records(self.verdicts),
+            "worth": tables.records(self.worth),
+            "budgets": tables.records(self.budgets),
+            "doublings": tables.records(self.doublings),
             "sentences": self.sentences(),
             "warnings": self.warnings(),
             "made": self.made,
@@ -260,7 +242,8 @@ class Comparison:
         values = self.finals["value"].abs()
         return float(self.rules.tie_tolerance * values.max()) if values.notna().any() else 0.0
 
-    def _losses(self, trials: int) -> "tuple[dict[str, measures.Array], dict[str, measures.Array] | None]":
+    def losses(self, trials: int) -> "tuple[dict[str, measures.Array], dict[str, measures.Array] | None]":
+        """Final losses by sampler after this many trials, on validation and on the test, by repetition."""
         values = measures.incumbents_at(self.curves, trials)
         losses = {label: measures.as_losses(values[label]) for label in self.plan.labels}
         if not self.has_test:
@@ -268,16 +251,9 @@ class Comparison:
         scored = measures.incumbents_at(self.curves, trials, "test")
         return losses, {label: measures.as_losses(scored[label]) for label in self.plan.labels}
 
-    def _judged(self, trials: int, baseline: str | None, rules: Rules) -> pd.DataFrame:
-        verdicts = judge(*self._losses(trials), rules, baseline)
-        for i, row in verdicts.iterrows():
-            alone = [label for label in (row["sampler"], row["against"]) if label in self.deterministic]
-            if alone and row["verdict"] != "no difference":  # its runs are one run, seen S times
-                verdicts.loc[i, ["p_value", "p_holm", "superiority_low", "superiority_high", "required_repetitions"]] = np.nan
-                verdicts.loc[i, "verdict"] = "inconclusive"
-                verdicts.loc[i, "better"] = None
-                verdicts.loc[i, "reason"] = f"{alone[0]} is deterministic on one split: its runs count as one"
-        return verdicts
+    def judged(self, trials: int, baseline: str | None) -> pd.DataFrame:
+        """The verdicts against a baseline after this many trials."""
+        return withdrawn(judge(*self.losses(trials), self.rules, baseline), self.deterministic)
 
     @functools.cached_property
     def deterministic(self) -> set[str]:
@@ -309,38 +285,6 @@ class Comparison:
         winners = verdicts.loc[(verdicts["verdict"] == "real") & (verdicts["better"] != baseline), "better"]
         return str(medians[winners].idxmax()) if len(winners) else baseline
 
-    def _counts(self) -> "tuple[list[Any], list[Any], list[Any]]":
-        """Wins, ties and losses of each sampler against the baseline."""
-        losses, _ = self._losses(self.plan.trials)
-        if self.plan.baseline is None:
-            return tuple([pd.NA] * len(losses) for _ in range(3))  # type: ignore[return-value]
-        base = losses[self.plan.baseline]
-        wins = [pd.NA if s == self.plan.baseline else int((own < base).sum()) for s, own in losses.items()]
-        ties = [pd.NA if s == self.plan.baseline else int((own == base).sum()) for s, own in losses.items()]
-        lost = [pd.NA if s == self.plan.baseline else int((own > base).sum()) for s, own in losses.items()]
-        return wins, ties, lost
-
-    def _baseline_columns(self) -> pd.DataFrame:
-        columns = ["superiority", "superiority_low", "superiority_high", "p_holm", "verdict"]
-        if self.plan.baseline is None:
-            return pd.DataFrame(index=self.plan.labels, columns=columns)
-        return self.verdicts.set_index("sampler")[columns]
-
-    def _speedups(self) -> pd.DataFrame:
-        columns = ["speedup", "speedup_low", "speedup_high"]
-        if self.plan.random is None:
-            return pd.DataFrame(index=self.plan.labels, columns=columns, dtype=float)
-        same = self.plan.baseline == self.plan.random
-        verdicts = self.verdicts if same else self._judged(self.plan.trials, self.plan.random, self.rules)
-        return verdicts.set_index("sampler")[columns]
-
-    def _times(self) -> pd.DataFrame:
-        if self.plan.random is None:
-            return pd.DataFrame(index=self.plan.labels, columns=[*_TIMES, *_EFFORT], dtype=float)
-        return measures.time_table(
-            self.times, self.curves, self._trials, self.plan.random, resplit=self.plan.resplit
-        )
-
 
 def _reference(trials: pd.DataFrame, splits: set[int], tests: Mapping[tuple[int, str], float]) -> pd.DataFrame:
     own = trials[(trials["sampler"] == "reference") & trials["split"].isin(splits)]
@@ -348,16 +292,3 @@ def _reference(trials: pd.DataFrame, splits: set[int], tests: Mapping[tuple[int,
     values = own["value"].where(own["state"] == "COMPLETE").to_numpy(dtype=float)
     split, key = own["split"].astype(int).to_numpy(), own["configuration"].to_numpy()
     return pd.DataFrame({"split": split, "configuration": key, "value": values, "test": scored})
-
-
-def _share_above_one(relative: "pd.Series") -> float:
-    known = relative.dropna()
-    return float((known > 1).mean()) if len(known) else np.nan
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain values; what is missing is None."""
-    return [
-        {str(k): None if pd.isna(v) else getattr(v, "item", lambda v=v: v)() for k, v in row.items()}
-        for row in frame.to_dict("records")
-    ]

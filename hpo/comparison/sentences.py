@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpo.comparison.result import Comparison
 
 FEW = 10  # repetitions below which a reader is warned
+_MOST_REPETITIONS = 1000  # beyond, their number is of no use to anybody
 _MOST_OVERTUNED = 0.1  # share of repetitions that is worth a warning
 
 
@@ -85,8 +86,10 @@ def _percent(row: dict[str, Any]) -> str:
 
 def _doubt(row: dict[str, Any]) -> str:
     needed = row["required_repetitions"]
-    wanted = f"; about {needed:.0f} repetitions would be needed" if math.isfinite(needed) else ""
-    return f"{row['reason']}{wanted}"
+    if not math.isfinite(needed):
+        return str(row["reason"])
+    number = f"about {needed:.0f}" if needed <= _MOST_REPETITIONS else f"more than {_MOST_REPETITIONS}"
+    return f"{row['reason']}; {number} repetitions would be needed"
 
 
 # --- which sampler ---
@@ -130,7 +133,7 @@ def _choice(comparison: "Comparison") -> str:
     if comparison.repetitions < 2:
         return ""
     if baseline is None:
-        return f"The lowest median is that of {chosen}." if comparison.metric.sign < 0 else f"The highest median is that of {chosen}."
+        return f"The {'lowest' if comparison.metric.sign < 0 else 'highest'} median is that of {chosen}."
     if chosen == baseline:
         return f"No sampler is shown to be better than {baseline}: use {baseline}."
     return f"Use {chosen}: of the samplers shown to be better than {baseline} it has the best median."
@@ -146,8 +149,8 @@ def _budget(comparison: "Comparison") -> list[str]:
     (row,) = comparison.doublings[comparison.doublings["sampler"] == chosen].to_dict("records")
     said = []
     if not math.isnan(row["gain"]):
-        text = f"With {chosen}, trials {row['budget'] // 2} to {row['budget']} brought {metric.label} {_amount(row, '')}"
-        text += f"; as many trials again as it has may bring about {_amount(row, 'next_')}"
+        text = f"Doubling {row['budget'] // 2} trials of {chosen} to {row['budget']} improved {metric.label} by "
+        text += f"{_amount(row, '')}; doubling them again is expected to bring {_amount(row, 'next_')}"
         margin = comparison.plan.margin
         if margin is not None and not math.isnan(row["next_gain_high"]):
             if row["next_gain_high"] < margin:
@@ -156,8 +159,8 @@ def _budget(comparison: "Comparison") -> list[str]:
                 text += f", more than the margin of {margin:g}: go on"
         said.append(f"{text}.")
     if not math.isnan(row["flat_from"]) and row["flat_from"] < comparison.plan.trials:
-        near = "the margin" if comparison.plan.margin is not None else "a twentieth of what it gains on the reference"
-        said.append(f"From trial {row['flat_from']:.0f} on, its median is within {near} of its end.")
+        little = "the margin" if comparison.plan.margin is not None else "a twentieth of what it gains on the reference"
+        said.append(f"Its median is flat from trial {row['flat_from']:.0f} on: what came after is below {little}.")
     smaller = [b for b in comparison.budgets.to_dict("records") if b["trials"] < comparison.plan.trials]
     if smaller and comparison.plan.baseline is not None:
         chosen_at = ", ".join(f"{b['choose']} at {b['trials']} trials" for b in smaller)
@@ -246,11 +249,14 @@ def _quantile(comparison: "Comparison", label: str) -> str:
 def _of_test(comparison: "Comparison") -> list[str]:
     said = []
     if not comparison.has_test and comparison.repetitions > 1:
-        said.append("the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned")
-    if comparison.n_opened_before:
         said.append(
-            f"the sealed test rows of this study had been scored for {counted(comparison.n_opened_before, 'other configuration')} "
-            "already: whoever chose anything by them should not trust them any more"
+            "the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned"
+        )
+    if comparison.n_opened_before:
+        others = counted(comparison.n_opened_before, "other configuration")
+        said.append(
+            f"the sealed test rows of this study were scored for {others} too: whoever has chosen anything by them "
+            "should not trust them any more"
         )
     if comparison.has_test:
         overtuned = comparison.table.set_index("sampler")["overtuned"]
@@ -281,17 +287,17 @@ def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
         if comparison.plan.random is not None:
             speed, low = row["speedup"], row["speedup_low"]
             line.append("" if math.isnan(speed) or math.isnan(low) else _times(speed, low))
-            median = row["time_to_target"]
+            median, success = row["time_to_target"], row["success_rate"]
             at = f", by trial {median:.0f}" if math.isfinite(median) else ""
-            line.append(f"{row['success_rate']:.0%}{at}")
+            line.append("defines it" if math.isnan(success) else f"{success:.0%}{at}")
         memory = row["peak_memory_mb"]
         line += [
             str(row["trials"]), str(row["failed"]), format_duration(row["fit_seconds"]),
             format_duration(row["sampler_seconds"]), "-" if math.isnan(memory) else format_size(memory),
         ]  # fmt: skip
         cells.append(line)
-    reference = comparison.reference
-    usual = ["reference", metric.text(float(reference["value"].median())), "", metric.text(float(reference["test"].median()))]
+    usual = [metric.text(float(comparison.reference[column].median())) for column in ("value", "test")]
+    usual = ["reference", usual[0], "", usual[1]]
     cells.append(usual + [""] * (len(header) - len(usual)))
     return header, cells
 
