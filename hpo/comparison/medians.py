@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from hpo.comparison.losses import Band, FloatArray, Interval, check_fraction, checked, differences, minus, two_samples
 
@@ -43,7 +43,7 @@ def _middle(ordered: FloatArray) -> FloatArray:
 def _order_statistic(n: int, confidence: float) -> int:
     """The largest k for which the k-th lowest and k-th highest of n hold the median that surely; 0 for none."""
     ks = np.arange(1, n // 2 + 1)
-    return int(np.sum(2 * stats.binom.cdf(ks - 1, n, 0.5) <= 1 - confidence))
+    return int(np.sum(2 * special.bdtr(ks - 1, n, 0.5) <= 1 - confidence))
 
 
 def median_difference(a: ArrayLike, b: ArrayLike, paired: bool = False, confidence: float = 0.95) -> Interval:
@@ -83,12 +83,12 @@ def _interpolated(ordered: FloatArray, confidence: float) -> Interval:
     if n < 3:
         return Interval(middle, -math.inf, math.inf)
     if not k:  # even the range is not that sure: as much wider as a normal deviate would be
-        ratio = float(stats.norm.isf((1 - confidence) / 2) / stats.norm.isf(0.5**n))
+        ratio = float(special.ndtri((1 - confidence) / 2) / special.ndtri(0.5**n))
         low, high = (minus(float(end), middle) * ratio for end in (ordered[0], ordered[-1]))
         return Interval(
             middle, middle if low == 0 else -math.inf if math.isinf(middle) else middle + low, middle + high
         )
-    surer, less = 1 - 2 * stats.binom.cdf([k - 1, k], n, 0.5)
+    surer, less = 1 - 2 * special.bdtr([k - 1, k], n, 0.5)
     share = float((surer - confidence) / (surer - less))
     share = (n - k) * share / (k + (n - 2 * k) * share)
     low, high = (

@@ -5,7 +5,7 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from hpo.comparison.losses import (
     FloatArray,
@@ -33,7 +33,7 @@ def superiority(a: ArrayLike, b: ArrayLike, paired: bool = False, confidence: fl
     """
     a, b = two_samples(a, b, paired)
     check_fraction("confidence", confidence)
-    z = float(stats.norm.isf((1 - confidence) / 2))
+    z = -float(special.ndtri((1 - confidence) / 2))
     if paired:
         estimate = float(np.mean(a < b) + np.mean(a == b) / 2)
         return Interval(estimate, _wilson_low(estimate, len(a), z), 1 - _wilson_low(1 - estimate, len(a), z))
@@ -180,11 +180,11 @@ def required_repetitions(p: float, power: float = 0.8, *, alpha: float = 0.05, p
     fewest = fewest_repetitions(1, paired, alpha)
     if p == 0.5:
         return math.inf
-    n = float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power)) ** 2 / ((4 if paired else 6) * (p - 0.5) ** 2)
+    n = float(special.ndtri(power) - special.ndtri(alpha / 2)) ** 2 / ((4 if paired else 6) * (p - 0.5) ** 2)
     if not paired or n > 2000:
         return max(fewest, math.ceil(n))
     ns = np.arange(1, 2 * math.ceil(n) + 30)
-    critical = stats.binom.ppf(alpha / 2, ns, 0.5)  # the largest count of losses that is significant, or one above
-    critical -= 2 * stats.binom.cdf(critical, ns, 0.5) > alpha
-    found = stats.binom.cdf(critical, ns, min(p, 1 - p))
+    critical = stats.binom.ppf(alpha / 2, ns, 0.5)  # the largest significant count of losses, or one above
+    critical -= 2 * special.bdtr(critical, ns, 0.5) > alpha
+    found = np.where(critical < 0, 0.0, special.bdtr(critical.clip(0), ns, min(p, 1 - p)))
     return max(fewest, int(ns[found < power][-1]) + 1)

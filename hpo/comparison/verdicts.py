@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from hpo.comparison.losses import FloatArray, Interval, checked, largest_finite, merged_ties
 from hpo.comparison.statistics import (
@@ -257,6 +257,6 @@ def _required(pair: _Pair, rules: Rules) -> float:
         return math.inf
     arm, by_difference = advantage.estimate - advantage.low, 0.0
     if math.isfinite(arm):  # else there are too few repetitions to know
-        ratio = 1 + stats.norm.isf(1 - POWER) / stats.norm.isf(rules.alpha / 2)
+        ratio = 1 - special.ndtri(POWER) / special.ndtri(rules.alpha / 2)
         by_difference = math.ceil(pair.n_repetitions * (ratio * arm / advantage.estimate) ** 2)
     return float(max(by_rank, by_difference, pair.n_repetitions + 1))
