@@ -100,7 +100,8 @@ def test_samplers_are_a_list(tree):
 def test_what_is_missing_is_named_when_nothing_may_be_run(empty, tree):
     hpo.run(tree, sampler="random", trials=6, database=empty, progress="none")
     with pytest.raises(
-        hpo.NotComparable, match=r"no repetition is complete: 8 runs .* such as iris-tree/tpe/split0-seed0"
+        hpo.NotComparable,
+        match=r"no repetition is complete: 8 of 9 runs .* such as iris-tree/tpe/split0-seed0, which lacks 6",
     ):
         hpo.compare(tree, database=empty, runs_missing=False, **PLAN)
 
@@ -191,10 +192,10 @@ def test_the_page_is_self_contained(comparison, tmp_path):
     comparison.to_html(tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
     assert "src=" not in page.replace("src=i", "").partition("<script")[0]
-    assert 'id="incumbents"' in page
+    assert 'id="incumbents-trials"' in page
     for cell in comparison.rows()[1][0]:
         assert cell in page
-    figure = comparison.figures["incumbents"]
+    figure = comparison.figures["incumbents-trials"]
     assert [trace.name for trace in figure.data if trace.name] == list(comparison.finals["sampler"].unique())
     drawn = [trace for trace in figure.data if trace.name]
     assert all(min(trace.y) >= 0 for trace in drawn)  # errors positive

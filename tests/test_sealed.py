@@ -48,7 +48,7 @@ def test_a_comparison_scores_every_incumbent_once_and_a_run_none(database):
     hpo.compare(definition, database=database, **PLAN)
     trials = database.trials(study="iris-tree")
     wanted = set()
-    for _, run in trials.groupby(["sampler", "seed"]):
+    for _, run in trials.groupby(["sampler", "split", "seed"]):
         best = -np.inf
         for row in run.itertuples():
             if row.value > best:

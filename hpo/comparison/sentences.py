@@ -231,9 +231,7 @@ def _of_samplers(comparison: "Comparison") -> list[str]:
             said.append(f"{n_trials - row['distinct']} of {n_trials} trials of {name} repeat a configuration")
         if row["failed"]:
             said.append(f"{row['failed']} of {n_trials} trials of {name} failed: they count, and are never the best")
-    said += [
-        f"{first} and {second} propose the same trials: check their seeds" for first, second in comparison.twins()
-    ]
+    said += [f"{first} and {second} propose the same trials: check their seeds" for first, second in comparison.twins()]
     return said
 
 

@@ -1,7 +1,7 @@
 """Whether one sampler is really better than another: one verdict per pair, by rules fixed before looking."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import stats
 
 from hpo.comparison.losses import FloatArray, Interval, checked, largest_finite, merged_ties
 from hpo.comparison.statistics import (
@@ -257,6 +257,19 @@ def _required(pair: _Pair, rules: Rules) -> float:
         return math.inf
     arm, by_difference = advantage.estimate - advantage.low, 0.0
     if math.isfinite(arm):  # else there are too few repetitions to know
-        ratio = 1 - special.ndtri(POWER) / special.ndtri(rules.alpha / 2)
+        ratio = 1 + stats.norm.isf(1 - POWER) / stats.norm.isf(rules.alpha / 2)
         by_difference = math.ceil(pair.n_repetitions * (ratio * arm / advantage.estimate) ** 2)
     return float(max(by_rank, by_difference, pair.n_repetitions + 1))
+
+
+def withdrawn(verdicts: pd.DataFrame, deterministic: Collection[str]) -> pd.DataFrame:
+    """The verdicts, but for those on samplers whose runs on one split are all the same: one run, seen S times."""
+    kept = verdicts.copy()
+    for i, row in verdicts.iterrows():
+        alone = next((name for name in (row["sampler"], row["against"]) if name in deterministic), None)
+        if alone is not None and row["verdict"] != "no difference":
+            unknown = ["p_value", "p_holm", "superiority_low", "superiority_high", "required_repetitions"]
+            kept.loc[i, unknown] = math.nan
+            kept.loc[i, ["verdict", "reason"]] = "inconclusive", f"{alone} is deterministic on one split: one run"
+            kept.loc[i, "better"] = None
+    return kept
