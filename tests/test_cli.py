@@ -132,10 +132,14 @@ def test_a_choice_none_is_no_empty_cell_and_json_keeps_every_digit(folder, capsy
 def test_compare(folder, capsys):
     arguments = ("compare", "quick.py", "--repetitions", "2", "--trials", "5", "--samplers", "random,tpe,grid", *ALONE)
     out = ok(capsys, *arguments, "--output", "r.html")
-    for expected in ("random", "tpe", "grid", "reference", "baseline", "median log loss", "no verdict"):
+    for expected in ("random", "tpe", "grid", "reference", "baseline", "median log loss", "2 repetitions cannot be"):
         assert expected in out
     assert "<table>" in (folder / "r.html").read_text()
-    table = json.loads(ok(capsys, *arguments, "--no-run", "--json"))["quick"]
+    (comparison,) = json.loads(ok(capsys, *arguments, "--no-run", "--json"))["comparisons"]
+    table = comparison["table"]
+    assert comparison["study"] == "quick"
+    assert [row["verdict"] for row in comparison["verdicts"]] == ["inconclusive"] * 2
+    assert comparison["sentences"][0] in out.replace("\n", " ")
     assert [row["sampler"] for row in table] == ["random", "tpe", "grid"]
     assert all(row["trials"] == 10 for row in table)
 
@@ -219,7 +223,7 @@ def test_a_timeout_exits_75_and_the_same_command_goes_on(folder, capsys):
 def test_a_comparison_that_its_timeout_leaves_without_a_repetition_exits_75(folder, capsys):
     arguments = ["compare", "quick.py", "--samplers", "random,tpe", "--repetitions", "2", "--trials", "3", *ALONE]
     assert command([*arguments, "--timeout", "0.000001s"]) == 75
-    assert "no repetition is complete: 4 runs" in capsys.readouterr().err
+    assert "no repetition is complete: 4 of 4 runs" in capsys.readouterr().err
     assert "no repetition is complete" in refused(capsys, *arguments, "--no-run", "--timeout", "1h")
     (folder / "--timeout.db").touch()  # a name decides nothing
     hpo.StudyDatabase("--timeout.db").close()

@@ -123,7 +123,9 @@ def _missing(session: StudySession, plan: Plan) -> dict[RunName, int]:
     runs = session.database.runs()
     told = dict(zip(runs["run"], runs["complete"] + runs["failed"] + runs["pruned"], strict=True))
     exhausted = set(runs.loc[runs["state"] == "done (exhausted)", "run"])
-    lacking = {name: plan.trials - told.get(str(name), 0) for name in _names(session, plan)}
+    budgets = {s.label: default_budget(session.definition, s) if s.is_grid else plan.trials for s in plan.samplers}
+    wanted = {name: min(budgets[name.sampler], plan.trials) for name in _names(session, plan)}
+    lacking = {name: n - told.get(str(name), 0) for name, n in wanted.items()}
     return {name: n for name, n in lacking.items() if n > 0 and str(name) not in exhausted}
 
 
@@ -194,9 +196,7 @@ def _stages(session: StudySession, plan: Plan, missing: Mapping[RunName, int]) -
     """How far the plan's runs are, for who watches."""
     names = _names(session, plan)
     trials = session.database.trials(study=names[0].versioned_study)
-    sizes = {s.label: default_budget(session.definition, s) for s in plan.samplers if s.is_grid}
-    lacking = {name: n - max(plan.trials - sizes.get(name.sampler, plan.trials), 0) for name, n in missing.items()}
-    return Stages.of_plan(names, lacking, trials[trials["number"] < plan.trials])
+    return Stages.of_plan(names, missing, trials[trials["number"] < plan.trials])
 
 
 def _announcement(session: StudySession, plan: Plan, missing: Mapping[RunName, int], n_workers: int) -> str:
