@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpo.database import StudyDatabase as StudyDatabase
     from hpo.definition import Data as Data
     from hpo.definition import StudyDefinition as StudyDefinition
+    from hpo.equations import equation as equation
     from hpo.errors import ClusterLost as ClusterLost
     from hpo.errors import HpoError as HpoError
     from hpo.errors import InvalidDefinition as InvalidDefinition
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from hpo.hyperparameters import Categorical as Categorical
     from hpo.hyperparameters import Float as Float
     from hpo.hyperparameters import Int as Int
+    from hpo.parameters import count_parameters as count_parameters
+    from hpo.parameters import model_parameters as model_parameters
     from hpo.runner import run as run
     from hpo.runs import Run as Run
     from hpo.runs import Trial as Trial
@@ -59,8 +62,11 @@ _HOMES = {
     "compare": "hpo.comparison.protocol",
     "SearchSpace": "hpo.space",
     "StudyDatabase": "hpo.database",
+    "count_parameters": "hpo.parameters",
+    "equation": "hpo.equations",
     "find_study": "hpo.catalogue",
     "main": "hpo.cli",
+    "model_parameters": "hpo.parameters",
     "run": "hpo.runner",
 }
 __all__ = [*sorted(_HOMES), "__version__"]

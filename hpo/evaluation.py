@@ -13,6 +13,7 @@ import numpy as np
 
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
+from hpo.parameters import count_parameters
 from hpo.results import Evaluation, FoldResult, combine
 from hpo.splits import Partition, partition
 
@@ -121,6 +122,7 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
         meter = _Meter()
         scores: dict[str, float] = {}
         train_score: float | None = None
+        n_model_parameters: int | None = None
         error: str | None = None
         trace: str | None = None
         with warnings.catch_warnings(record=True) as raised:
@@ -128,7 +130,8 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
             try:
                 if unfitted is None:
                     unfitted = problem.estimator(used)
-                scores, train_score = _fit_and_score(problem, unfitted, *problem.partition.fold(fold), meter)
+                rows = problem.partition.fold(fold)
+                scores, train_score, n_model_parameters = _fit_and_score(problem, unfitted, *rows, meter)
             except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
                 error = _one_line(failure)
                 trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]
@@ -145,6 +148,7 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
             warnings=dict(Counter(warning.category.__name__ for warning in raised)),
             error=error,
             trace=trace,
+            n_model_parameters=n_model_parameters,
         )
         if error is not None:
             return
@@ -152,7 +156,7 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
 
 def _fit_and_score(
     problem: Problem, unfitted: Any, train: Any, validation: Any, meter: "_Meter"
-) -> tuple[dict[str, float], float]:
+) -> tuple[dict[str, float], float, int | None]:
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
     estimator = copy.deepcopy(unfitted)  # never fitted, so as good as a clone, and several times faster
@@ -161,7 +165,7 @@ def _fit_and_score(
     with meter.scoring():
         scores = {name: float(score) for name, score in problem.scorer(estimator, X_validation, y_validation).items()}
         train_score = float(_metric_scorer(problem)(estimator, X_train, y_train))
-    return scores, train_score
+    return scores, train_score, count_parameters(estimator)  # neither fitting nor scoring: in nobody's time
 
 
 class _Meter:

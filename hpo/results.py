@@ -23,6 +23,7 @@ class FoldResult:
         peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
         warnings: category -> how often it was raised.
         error: type and message in one line, or None; ``trace`` the end of the traceback.
+        n_model_parameters: how many numbers the fitted estimator learned; None where unknown.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class FoldResult:
     warnings: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
     trace: str | None = None
+    n_model_parameters: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -54,6 +56,7 @@ class Evaluation:
         warnings: category -> how often it was raised in fits and scorers.
         error: type and message in one line, or None.
         trace: the end of the traceback, or None.
+        n_model_parameters: how many numbers the fitted estimator learned, the most of any fold; None where unknown.
     """
 
     value: float | None
@@ -66,6 +69,7 @@ class Evaluation:
     warnings: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
     trace: str | None = None
+    n_model_parameters: int | None = None
 
     def attributes(self) -> dict[str, Any]:
         """What is stored with the trial: short JSON values."""
@@ -75,7 +79,12 @@ class Evaluation:
         }
         if math.isfinite(self.peak_memory_mb):
             attributes["peak_memory_mb"] = round(self.peak_memory_mb, 1)
-        optional = {"train_score": self.train_score, "error": self.error, "traceback": self.trace}
+        optional = {
+            "train_score": self.train_score,
+            "n_model_parameters": self.n_model_parameters,
+            "error": self.error,
+            "traceback": self.trace,
+        }
         attributes |= {name: value for name, value in optional.items() if value is not None}
         if self.warnings:
             attributes["warnings"] = json.dumps(self.warnings, sort_keys=True)
@@ -93,6 +102,7 @@ class Evaluation:
             score_seconds=attributes["score_seconds"],
             peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
             warnings=json.loads(attributes.get("warnings", "{}")),
+            n_model_parameters=attributes.get("n_model_parameters"),
         )
 
 
@@ -104,6 +114,7 @@ def combine(metric: str, results: Sequence[FoldResult]) -> Evaluation:
     scored = [result for result in results if result.scores]
     trains = [result.train_score for result in scored if result.train_score is not None]
     peaks = [result.peak_memory_mb for result in results if math.isfinite(result.peak_memory_mb)]
+    sizes = [result.n_model_parameters for result in results if result.n_model_parameters is not None]
     fold_scores = tuple(result.scores[metric] for result in scored)
     caught: Counter[str] = Counter()
     for result in results:
@@ -123,4 +134,5 @@ def combine(metric: str, results: Sequence[FoldResult]) -> Evaluation:
         warnings=dict(caught),
         error=error,
         trace=next((result.trace for result in results if result.trace), None),
+        n_model_parameters=max(sizes, default=None),
     )
