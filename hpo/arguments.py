@@ -70,9 +70,13 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     listing.add_argument("--study", metavar="NAME", help="only runs of this study")
     _add_output(listing)
 
-    show = add("show", "show a run: its best hyperparameters, or one trial")
+    show = add("show", "show a run: hyperparameters and model parameters of its best trial, or of another")
     show.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
     show.add_argument("--trial", type=int, metavar="N", help="one trial with all that is stored with it")
+    show.add_argument(
+        "--study", metavar="STUDY", help="name or script of the run's study, where its name is not enough"
+    )
+    show.add_argument("--no-refit", action="store_true", help="train nothing: hyperparameters alone")
     _add_output(show)
 
     doctor = add("doctor", "check the database: what is wrong, and the command that mends it")

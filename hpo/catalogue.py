@@ -55,6 +55,21 @@ def find_study(given: "StudyDefinition | str | Path") -> StudyDefinition:
     raise UnknownStudy(f"no study {str(given)!r}; {hint} (a script is named by its path, as in my_study.py)")
 
 
+def study_named(name: str) -> StudyDefinition:
+    """The study definition whose runs bear this name: one that can be run by name, or a script here called like it.
+
+    Raises:
+        UnknownStudy: there is none.
+        ScriptFailed: the script raised while it was imported.
+    """
+    here = {normalised_name(path.stem): path for path in sorted(Path.cwd().glob("*.py"))}
+    for files in (study_files(), here):
+        path = files.get(normalised_name(name))
+        if path is not None and (definition := load_script(path)).name == name:
+            return definition
+    raise UnknownStudy(f"no script called like the study {name!r} was found in studies/ or here; name it with --study")
+
+
 def load_script(path: Path) -> StudyDefinition:
     """Import a study script and return the one definition it builds."""
     path = path.resolve()

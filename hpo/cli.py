@@ -230,6 +230,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from hpo import text
+    from hpo.learned import learn
     from hpo.runs import Run
 
     with _existing(arguments) as database:
@@ -240,7 +241,7 @@ def _show(arguments: argparse.Namespace) -> int:
         elif arguments.json:
             print(text.to_json(run.summary() if trial is None else vars(trial)))
         else:
-            text.show_run(run, trial)
+            text.show_run(run, trial, None if arguments.no_refit else learn(run, trial, arguments.study))
     return DONE
 
 

@@ -115,7 +115,7 @@ class StudyDatabase:
         """One row per trial of one run, of one study (``name`` or ``name@2``), or of all.
 
         Columns: study, version, sampler, split, seed, number, state, value (the scorer's sign), started,
-        finished (UTC), the trial's attributes (train_score, fit_seconds, ...) and params_<name>.
+        finished (UTC), the trial's attributes (train_score, fit_seconds, n_model_parameters, ...) and params_<name>.
         """
         if run is not None:
             self.study_id(run)

@@ -72,7 +72,9 @@ def _weights(model: Any) -> tuple[Any, Any]:
     classes = getattr(model, "classes_", None)
     n_lines = None if classes is None else 1 if len(classes) == 2 else len(classes)
     if weights.ndim != 2 or len(intercept) != len(weights) or n_lines not in (None, len(weights)):
-        return None, None  # one against one: a line for each pair of classes
+        return None, None
+    if n_lines not in (None, 1) and hasattr(model, "dual_coef_"):
+        return None, None  # one against one: three classes have three lines, one for each pair
     return weights, intercept
 
 

@@ -9,12 +9,15 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition
-from hpo.errors import UnknownRun
+from hpo.definition import StudyDefinition, data_hash
+from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation import Problem
 from hpo.limits import Outcome
+from hpo.parameters import model_parameters
 from hpo.run_name import RunName
-from hpo.units import Metric
+from hpo.units import Metric, one_line
+
+_DECIDES_THE_MODEL = ("data", "split", "space", "estimator")  # of what is hashed when a run is made
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Run:
     Args:
         name: as in ``digits-mlp/tpe/split0-seed0``.
         database: where it is.
-        definition: what was tuned; needed for :meth:`best_estimator` only.
+        definition: what was tuned; needed for :meth:`best_estimator` and :meth:`model_parameters` only.
         outcome: how the call that made it ended; None for a run that was only opened.
 
     Raises:
@@ -166,13 +169,40 @@ class Run:
 
         Raises:
             UnknownRun: the run was opened without its definition.
+            StudyChanged: the definition is no longer what the run was made with.
+            RunFailed: training raised.
         """
+        return self.trained(self.best)
+
+    def model_parameters(self, trial: int | None = None) -> pd.DataFrame:
+        """What the best configuration, or that of one trial, learns from train and validation rows: trains it.
+
+        Columns as in :func:`hpo.model_parameters`; raises what :meth:`best_estimator` raises.
+        """
+        return model_parameters(self.trained(self.best if trial is None else self.trial(trial)))
+
+    def trained(self, trial: Trial) -> Any:
+        """The configuration of one trial trained on train and validation rows; raises like :meth:`best_estimator`."""
         if self.definition is None:
             raise UnknownRun(f"{self.name} was opened without its study definition, which is needed to train")
         problem = Problem(self.definition, self.name.split)
+        self._check_hashes({"data": data_hash(problem.data), **self.definition.fixed_hashes})
         X, y, fit_params = problem.rows(problem.partition.development)
-        estimator = problem.estimator(self.definition.space.use(self.best.configuration))
-        return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+        try:
+            estimator = problem.estimator(self.definition.space.use(trial.configuration))
+            return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+        except Exception as error:
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise RunFailed(f"trial {trial.number} of {self.name} cannot be trained again: {what}") from error
+
+    def _check_hashes(self, hashes: Mapping[str, str]) -> None:
+        stored = self.attributes
+        changed = [name for name in _DECIDES_THE_MODEL if stored.get(f"hash_{name}", hashes[name]) != hashes[name]]
+        if changed:
+            raise StudyChanged(
+                f"{self.name.study} changed since {self.name} was made: {', '.join(changed)}; change it back to train "
+                "its models again"
+            )
 
     def __repr__(self) -> str:
         return f"Run({str(self.name)!r}, database={self.database.name!r})"

@@ -3,7 +3,8 @@
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.errors import HpoError, InvalidOption
+from hpo.learned import Learned
 from hpo.units import Metric, counted, format_duration
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
@@ -22,6 +24,10 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
     from hpo.runs import Run, Trial
 
 _N_BEST = 5  # trials that hpo show lists
+_N_LEARNED = 12  # rows of model parameters
+_LONGEST_EQUATION = 300
+_HYPERPARAMETERS = "hyperparameters are set before training; the sampler searches them"
+_MODEL_PARAMETERS = "model parameters are learned in training, from the rows; nobody searches them"
 
 
 class _Console(Console):
@@ -109,24 +115,55 @@ def show_outcome(run: "Run") -> None:
     say(f"database: {run.database.name}")
 
 
-def show_best(run: "Run") -> None:
-    """The best trial beside the reference."""
+def show_best(run: "Run", learned: Learned | str | None = None) -> None:
+    """The best trial beside the reference; what it learned, or why that is not known, where either is given."""
     metric, best, reference = run.metric, run.best, run.reference
     usual = f"; reference {metric.text(reference.value)}" if reference else ""
     say(
         f"best {metric.label} {metric.text(best.value)} ({metric.direction}) in trial {best.number}{usual}; "
         f"on training rows {metric.text(best.train_score)}"
     )
-    table(["hyperparameter", "value"], [[name, _value(value)] for name, value in best.params.items()])
+    show_sides(best.params, learned)
 
 
-def show_run(run: "Run", trial: "Trial | None") -> None:
-    """``hpo show``: the run, its best trials, or one trial in full."""
+def show_sides(params: Mapping[str, Any], learned: Learned | str | None) -> None:
+    """Hyperparameters, and beside them what was learned with them, or why that is not known."""
+    left = [[name, _value(value)] for name, value in params.items()]
+    if not isinstance(learned, Learned):
+        table(["hyperparameter", "value"], left)
+        if learned:
+            say(learned)
+        return
+    parameters = learned.parameters
+    right = [
+        [
+            f"{row.path}.{row.name}".removeprefix("."), str(row.meaning), " x ".join(map(str, row.shape)),
+            f"{row.count:,}", _span(row.minimum, row.maximum),
+        ]
+        for row in parameters.head(_N_LEARNED).itertuples()
+    ]  # fmt: skip
+    rows = [[*one, *other] for one, other in zip_longest(left, right, fillvalue=[""] * 2)]
+    rows = [row + [""] * (7 - len(row)) for row in rows]
+    table(["hyperparameter", "value", "model parameter", "meaning", "shape", "count", "range"], rows, n_left=4)
+    if len(parameters) > len(right):
+        rest = parameters.iloc[len(right) :]
+        say(f"and {counted(len(rest), 'row')} of model parameters more ({rest['count'].sum():,}): hpo.model_parameters")
+    if learned.equation is not None and len(learned.equation) < _LONGEST_EQUATION:
+        say(learned.equation)
+    say(_HYPERPARAMETERS)
+    say(
+        f"{_MODEL_PARAMETERS}: {parameters['count'].sum():,} here, trained once more on training and validation rows "
+        f"in {format_duration(learned.seconds)}"
+    )
+
+
+def show_run(run: "Run", trial: "Trial | None", learned: Learned | str | None = None) -> None:
+    """``hpo show``: the run, its best trials, or one trial in full, and what that learned, or why it is not known."""
     if trial is not None:
-        show_trial(run.metric, trial)
+        show_trial(run.metric, trial, learned)
         return
     trials, metric = run.trials, run.metric
-    for name in ("train_score", "fit_seconds", "score_seconds", "sampler_seconds"):
+    for name in ("train_score", "fit_seconds", "score_seconds", "sampler_seconds", "n_model_parameters"):
         if name not in trials:  # no trial has it
             trials[name] = math.nan
     states = ", ".join(f"{count} {state}" for state, count in trials["state"].value_counts().items())
@@ -137,35 +174,36 @@ def show_run(run: "Run", trial: "Trial | None") -> None:
         f"sampler {seconds['sampler_seconds']:.3g}"
     )
     if run.has_success:
-        show_best(run)
+        show_best(run, learned)
     if trials.empty:
         return
     names = [column for column in trials if column.startswith("params_")]
     rows = [
         [
             str(row["number"]), metric.text(row["value"]), metric.text(row["train_score"]), f"{row['fit_seconds']:.3g}",
-            *(_value(row[name]) for name in names),
+            _whole(row["n_model_parameters"]), *(_value(row[name]) for name in names),
         ]
         for row in trials.sort_values(["value", "number"], ascending=[False, True]).head(_N_BEST).to_dict("records")
     ]  # fmt: skip
-    header = ["trial", metric.label, "on training rows", "fit seconds", *(n.removeprefix("params_") for n in names)]
-    table(header, rows, n_left=0)
+    header = ["trial", metric.label, "on training rows", "fit seconds", "model parameters"]
+    table([*header, *(name.removeprefix("params_") for name in names)], rows, n_left=0)
 
 
-def show_trial(metric: Metric, trial: "Trial") -> None:
-    """One trial with everything that is stored with it."""
+def show_trial(metric: Metric, trial: "Trial", learned: Learned | str | None = None) -> None:
+    """One trial with everything that is stored with it, and what it learned, or why that is not known."""
     say(f"trial {trial.number}: {trial.state}, {metric.label} {metric.text(trial.value)} ({metric.direction})")
     if trial.fold_scores:
         say(f"folds: {', '.join(map(metric.text, trial.fold_scores))}")
-    rows = [["hyperparameter", name, _value(value)] for name, value in trial.params.items()]
+    show_sides(trial.params, learned)
+    rows = []
     for name, value in sorted(trial.attributes.items()):
         if name == "train_score":
-            rows.append(["recorded", name, metric.text(value)])
+            rows.append([name, metric.text(value)])
         elif name.startswith("neg_"):
-            rows.append(["recorded", Metric(name, -1).label, Metric(name, -1).text(value)])
+            rows.append([Metric(name, -1).label, Metric(name, -1).text(value)])
         elif name != "traceback":
-            rows.append(["recorded", name, _value(value)])
-    table(["", "name", "value"], rows, n_left=2)
+            rows.append([name, _value(value)])
+    table(["recorded", "value"], rows)
     if "traceback" in trial.attributes:
         say(trial.attributes["traceback"])
 
@@ -244,6 +282,16 @@ def show_studies() -> None:
             what = f"cannot be loaded: {error}"
         rows.append([name, what, str(path)])
     table(["study", "what", "script"], rows, n_left=3)
+
+
+def _span(low: float, high: float) -> str:
+    if math.isnan(low):
+        return ""
+    return f"{low:.3g} to {high:.3g}" if low < high else f"{low:.3g}"
+
+
+def _whole(number: float) -> str:
+    return "-" if math.isnan(number) else f"{number:,.0f}"
 
 
 def _value(value: Any) -> str:
