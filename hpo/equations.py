@@ -63,13 +63,17 @@ def _weights(model: Any) -> tuple[Any, Any]:
         weights = getattr(model, "coef_", None)
     except Exception:  # noqa: BLE001 - a support vector machine with another kernel raises
         weights = None
+    classes = getattr(model, "classes_", None)
     if weights is None or not hasattr(model, "predict") or not hasattr(model, "intercept_"):
+        return None, None
+    if classes is None and hasattr(model, "decision_function"):  # finds outliers
         return None, None
     weights = np.atleast_2d(weights.toarray() if hasattr(weights, "toarray") else np.asarray(weights))
     intercept = np.atleast_1d(np.asarray(model.intercept_, dtype=float)).ravel()
     if len(intercept) == 1:
         intercept = np.repeat(intercept, len(weights))
-    classes = getattr(model, "classes_", None)
+    if hasattr(model, "_x_mean"):  # partial least squares centre what they are given
+        intercept = intercept - weights @ model._x_mean
     n_lines = None if classes is None else 1 if len(classes) == 2 else len(classes)
     if weights.ndim != 2 or len(intercept) != len(weights) or n_lines not in (None, len(weights)):
         return None, None

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpo.feature_names import Names, inner_names, own_names, parts_of
 
-# Where the general rule is not right: class, also as a base -> the attributes that hold what it learned.
+# Where the general rule is not right: scikit-learn's class, also as a base -> the attributes that hold what it learned.
 _LEARNED: dict[str, tuple[str, ...]] = {
     # nested
     "Pipeline": ("steps",),
@@ -41,7 +41,8 @@ _LEARNED: dict[str, tuple[str, ...]] = {
     "StandardScaler": ("mean_", "scale_"),
     "_BasePCA": ("components_", "mean_", "explained_variance_"),
     "FactorAnalysis": ("components_", "mean_", "noise_variance_"),
-    "_PLS": ("coef_", "intercept_", "x_rotations_", "y_rotations_"),
+    "_PLS": ("coef_", "intercept_", "x_rotations_", "y_rotations_", "_x_mean", "_x_std"),
+    "PLSSVD": ("x_weights_", "y_weights_", "_x_mean", "_x_std"),
     "TfidfVectorizer": ("vocabulary_", "idf_"),
     "FeatureAgglomeration": ("labels_",),  # of features
     # about the training rows alone, or drawn whatever the data
@@ -120,14 +121,14 @@ class Found(NamedTuple):
 
 
 def find(
-    estimator: Any, names: Names | None = None, path: str = "", seen: dict[int, Any] | None = None
+    estimator: Any, names: Names | None = None, path: str = "", seen: dict[Any, Any] | None = None
 ) -> Iterator[Found]:
     """Everything that an estimator learned, each object once.
 
     Args:
         estimator: fitted.
         names: of features and classes; None where nobody will read them, which is faster.
-        path, seen: where it is in the outermost, and what was met there.
+        path, seen: where it is in the outermost; and what was met there, by its id or place in memory.
     """
     seen = {} if seen is None else seen
     if id(estimator) in seen:
@@ -140,7 +141,7 @@ def find(
             if getattr(tensor, "requires_grad", True):
                 yield _found(path, name, estimator, tensor, int(tensor.numel()), here)
         return
-    if hasattr(estimator, "get_support") and hasattr(estimator, "n_features_in_"):
+    if hasattr(type(estimator), "get_support") and hasattr(estimator, "n_features_in_"):
         yield _found(path, "support_", estimator, estimator.get_support, int(estimator.n_features_in_), here)
     for name, value in _attributes(estimator):
         if name in ("steps", "transformer_list", "transformers_"):
@@ -177,7 +178,11 @@ def _tree_size(tree: Any) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _exact(kind: Any) -> tuple[str, ...] | None:
-    return next((_LEARNED[base.__name__] for base in kind.__mro__ if base.__name__ in _LEARNED), None)
+    """What the table says of a class or its nearest base that is scikit-learn's."""
+    return next(
+        (_LEARNED[b.__name__] for b in kind.__mro__ if b.__name__ in _LEARNED and b.__module__.startswith("sklearn.")),
+        None,
+    )
 
 
 def _attributes(estimator: Any) -> Iterator[tuple[str, Any]]:
@@ -197,10 +202,12 @@ def _attributes(estimator: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _values(owner: Any, name: str, value: Any, names: Names | None, path: str, seen: dict[int, Any]) -> Iterator[Found]:
+def _values(owner: Any, name: str, value: Any, names: Names | None, path: str, seen: dict[Any, Any]) -> Iterator[Found]:
     """The arrays in one attribute, or in one item of its list."""
     if isinstance(value, np.ndarray) and (value.dtype.kind in "fciub" or name.startswith(_LOOKUPS)):
-        if value.size:
+        place = (id(owner), value.__array_interface__["data"][0], value.nbytes)  # the same under a second name
+        if value.size and place not in seen:
+            seen[place] = value
             yield _found(path, name, owner, value, value.size, names)
     elif isinstance(value, (float, complex, np.inexact)):
         yield _found(path, name, owner, value, 1, names)
@@ -208,7 +215,7 @@ def _values(owner: Any, name: str, value: Any, names: Names | None, path: str, s
         return
     elif is_tree(value):
         yield _found(path, name, owner, value, _tree_size(value), names)
-    elif hasattr(value, "fit") or type(value).__name__ in _LEARNED:
+    elif hasattr(value, "fit") or hasattr(value, "calibrators"):
         yield from find(value, None if names is None else inner_names(owner, name, names), _join(path, name), seen)
     elif hasattr(value, "nnz"):  # sparse
         yield _found(path, name, owner, value, int(value.nnz), names)
@@ -225,7 +232,7 @@ def _values(owner: Any, name: str, value: Any, names: Names | None, path: str, s
         yield from _items(owner, name, value, names, path, seen)
 
 
-def _items(owner: Any, name: str, value: Any, names: Names | None, path: str, seen: dict[int, Any]) -> Iterator[Found]:
+def _items(owner: Any, name: str, value: Any, names: Names | None, path: str, seen: dict[Any, Any]) -> Iterator[Found]:
     """The arrays in a dict, list or array of objects."""
     if isinstance(value, Mapping):
         if name in _LOOKUPS:

@@ -15,6 +15,8 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "components_": ("direction of each component", "-f"),
     "explained_variance_": ("variance along each component", "-"),
     "mean_": ("mean of each feature", "f"),
+    "_x_mean": ("mean of each feature", "f"),
+    "_x_std": ("scale of each feature", "f"),
     "xbar_": ("mean of each feature", "f"),
     "location_": ("mean of each feature", "f"),
     "covariance_": ("covariance of the features", "ff"),

@@ -33,6 +33,7 @@ class Trial:
         fold_scores: validation score of each fold.
         fit_seconds, score_seconds: sums over the folds.
         peak_memory_mb: NaN where unknown.
+        n_model_parameters: how many numbers the model learned, the most of any fold; None where unknown.
         attributes: all that is stored with the trial, also extra metrics, warnings, error.
     """
 
@@ -46,6 +47,7 @@ class Trial:
     fit_seconds: float
     score_seconds: float
     peak_memory_mb: float
+    n_model_parameters: int | None
     attributes: Mapping[str, Any]
 
     @classmethod
@@ -63,6 +65,7 @@ class Trial:
             fit_seconds=attributes.get("fit_seconds", math.nan),
             score_seconds=attributes.get("score_seconds", math.nan),
             peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
+            n_model_parameters=attributes.get("n_model_parameters"),
             attributes=dict(attributes),
         )
 

@@ -161,6 +161,8 @@ CLOSED_FORMS = {
     "BayesianGaussianMixture": lambda e: 2 + 1 + D + 1 + D * D,
     "LinearDiscriminantAnalysis": lambda e: K * LINEAR + D * (K - 1) + D,
     "QuadraticDiscriminantAnalysis": lambda e: K * (1 + D + D + D * D),
+    **dict.fromkeys(["CCA", "PLSCanonical", "PLSRegression"], lambda e: (D + 1) + (D + 1) + 2 * D),  # one component
+    "PLSSVD": lambda e: D + 1 + 2 * D,
     "NearestCentroid": lambda e: K * D + K + D,
     **dict.fromkeys(["EmpiricalCovariance", "ShrunkCovariance", "LedoitWolf", "OAS", "MinCovDet", "GraphicalLasso",
                      "GraphicalLassoCV"], lambda e: D + D * D),
@@ -205,6 +207,18 @@ CLOSED_FORMS = {
 }  # fmt: skip
 
 
+LINEAR_MODELS = {
+    "ARDRegression", "BayesianRidge", "CCA", "ElasticNet", "ElasticNetCV", "FrozenEstimator", "GammaRegressor",
+    "GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "HuberRegressor", "Lars", "LarsCV", "Lasso", "LassoCV", "LassoLars",
+    "LassoLarsCV", "LassoLarsIC", "LinearDiscriminantAnalysis", "LinearRegression", "LinearSVC", "LinearSVR",
+    "LogisticRegression", "LogisticRegressionCV", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso",
+    "MultiTaskLassoCV", "OrthogonalMatchingPursuit", "OrthogonalMatchingPursuitCV", "PLSCanonical", "PLSRegression",
+    "PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "Perceptron", "Pipeline", "PoissonRegressor",
+    "QuantileRegressor", "RandomizedSearchCV", "Ridge", "RidgeCV", "RidgeClassifier", "RidgeClassifierCV",
+    "SGDClassifier", "SGDRegressor", "TheilSenRegressor", "TweedieRegressor",
+}  # fmt: skip
+
+
 def of_trees(trees, n_values):
     n_leaves = sum(tree.get_n_leaves() for tree in trees)
     n_splits = sum(int((tree.tree_.children_left != -1).sum()) for tree in trees)
@@ -229,6 +243,14 @@ def test_every_estimator_of_scikit_learn_is_counted_and_described(name):
     assert count_parameters(pickle.loads(pickle.dumps(fitted))) == count
     if name in CLOSED_FORMS:
         assert count == CLOSED_FORMS[name](fitted), what
+    text = equation(fitted)
+    assert (text is not None) == (name in LINEAR_MODELS), text
+    if text is not None:
+        predict = getattr(fitted, "decision_function", fitted.predict)
+        link = np.exp if text.startswith("log(") else np.asarray
+        expected = predict(X).reshape(N, -1)
+        said = np.column_stack([link(predicted(line, X)) for line in text.splitlines()])
+        assert said == pytest.approx(expected, rel=0.02, abs=0.02)
 
 
 def test_the_closed_forms_are_of_estimators_that_there_are():
@@ -384,6 +406,7 @@ def test_names_are_those_of_the_members_own_features():
             lambda n: [p for c in n.calibrated_classifiers_ for p in (c.estimator, *c.calibrators)],
         ),
         (FrozenEstimator(GaussianNB().fit(X, LABELS)), lambda n: [n.estimator]),
+        (FrozenEstimator(SelectKBest(k=2).fit(X, LABELS)), lambda n: [n.estimator]),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -462,6 +485,7 @@ class Own:
         self.slope_ = np.ones(3)
         self.table_ = {"a": 1.5, "b": np.ones((2, 2)), "note": "text"}
         self.rates_ = [0.1, 0.2]
+        self.slope_again_ = self.slope_.reshape(3, 1)
         self.inner_ = {"ridge": Ridge().fit(X, TARGET)}
         self.itself_ = self
         self.n_iter_ = 3
