@@ -209,13 +209,14 @@ CLOSED_FORMS = {
 
 LINEAR_MODELS = {
     "ARDRegression", "BayesianRidge", "CCA", "ElasticNet", "ElasticNetCV", "FrozenEstimator", "GammaRegressor",
-    "GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "HuberRegressor", "Lars", "LarsCV", "Lasso", "LassoCV", "LassoLars",
-    "LassoLarsCV", "LassoLarsIC", "LinearDiscriminantAnalysis", "LinearRegression", "LinearSVC", "LinearSVR",
-    "LogisticRegression", "LogisticRegressionCV", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso",
-    "MultiTaskLassoCV", "OrthogonalMatchingPursuit", "OrthogonalMatchingPursuitCV", "PLSCanonical", "PLSRegression",
-    "PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "Perceptron", "Pipeline", "PoissonRegressor",
-    "QuantileRegressor", "RandomizedSearchCV", "Ridge", "RidgeCV", "RidgeClassifier", "RidgeClassifierCV",
-    "SGDClassifier", "SGDRegressor", "TheilSenRegressor", "TweedieRegressor",
+    "GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "HuberRegressor", "Lars", "LarsCV", "Lasso",
+    "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "LinearDiscriminantAnalysis", "LinearRegression",
+    "LinearSVC", "LinearSVR", "LogisticRegression", "LogisticRegressionCV", "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV", "OrthogonalMatchingPursuit",
+    "OrthogonalMatchingPursuitCV", "PLSCanonical", "PLSRegression", "PassiveAggressiveClassifier",
+    "PassiveAggressiveRegressor", "Perceptron", "Pipeline", "PoissonRegressor", "QuantileRegressor",
+    "RandomizedSearchCV", "Ridge", "RidgeCV", "RidgeClassifier", "RidgeClassifierCV", "SGDClassifier", "SGDRegressor",
+    "TheilSenRegressor", "TweedieRegressor",
 }  # fmt: skip
 
 
@@ -428,7 +429,8 @@ def test_one_object_in_two_places_is_counted_once():
 def test_many_members_share_rows_and_few_do_not():
     few = BaggingRegressor(Ridge(), 10).fit(X, TARGET)
     many = BaggingRegressor(Ridge(), 11).fit(X, TARGET)
-    assert len(model_parameters(few)) == 20
+    places = [(row.path, row.name) for row in model_parameters(few).itertuples()]
+    assert places == [(f"estimators_[{i}]", name) for i in range(10) for name in ("coef_", "intercept_")]
     frame = model_parameters(many).set_index("name")
     assert frame["count"].to_dict() == {"coef_": 11 * D, "intercept_": 11}
     assert frame.loc["coef_", "shape"] == (11, D)
