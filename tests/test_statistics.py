@@ -322,7 +322,8 @@ def test_required_repetitions_are_noethers():
     assert required_repetitions(0.35) == required_repetitions(0.65)
     assert required_repetitions(0.5) == required_repetitions(0.5, paired=True) == INF
     assert required_repetitions(0.7, power=0.9) > 33 < required_repetitions(0.7, alpha=0.01)
-    assert required_repetitions(1.0, alpha=0.001) >= fewest_repetitions(1, paired=False, alpha=0.001)
+    assert required_repetitions(1.0, power=0.05) == fewest_repetitions(1, paired=False) == 4
+    assert required_repetitions(0.51, paired=True) == math.ceil((1.959964 + 0.841621) ** 2 / (4 * 0.01**2))
 
 
 @pytest.mark.parametrize("p", [0.65, 0.7, 0.75, 0.8, 0.9, 1.0, 0.25])
@@ -383,6 +384,8 @@ def test_expected_best_is_stable_for_many_trials():
     n, m = 100_000, np.array([1, 2, 50, 1000, 99_999, 100_000])
     exact = (n + 1) / (m + 1)  # of 1..n
     assert expected_best(np.arange(1, n + 1), m) == pytest.approx(exact, rel=1e-9)
+    failing = np.r_[np.zeros(9000), np.full(1000, INF)]  # that all of 1,000 fail is possible, if only just
+    assert list(expected_best(failing, [1000, 1001])) == [INF, 0]
 
 
 # --- many comparisons, many studies ---

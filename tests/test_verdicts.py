@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from hpo.comparison.statistics import holm, median_difference, superiority, superiority_test
+from hpo.comparison.statistics import holm, median_difference, required_repetitions, superiority, superiority_test
 from hpo.comparison.verdicts import Rules, judge
 
 some = settings(max_examples=40, deadline=None, derandomize=True)
@@ -220,8 +220,6 @@ def test_required_repetitions_are_of_the_family_and_of_both_conditions():
     row = only(judge(losses, None, Rules(paired=False), "random"))
     assert row.verdict == "inconclusive"
     assert 30 < row.required_repetitions < 1000
-    more = judge(losses | {"grid": normal(n=30, seed=2)}, None, Rules(paired=False), "random").iloc[0]
-    assert more.required_repetitions >= row.required_repetitions
     noisy = {name: 9 * values for name, values in losses.items()}
     noisy["tpe"] = noisy["tpe"] - np.median(noisy["tpe"]) + np.median(noisy["random"]) - 0.4
     found = only(judge(losses, noisy, Rules(paired=False), "random"))
@@ -231,6 +229,21 @@ def test_required_repetitions_are_of_the_family_and_of_both_conditions():
     assert only(judge(losses, disagreeing, Rules(paired=False), "random")).required_repetitions == INF
     half = two([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5])
     assert (half.superiority, half.required_repetitions) == (0.5, INF)
+
+
+def test_with_a_sure_test_the_superiority_decides_at_the_level_of_its_family():
+    base = np.zeros(20)
+    losses = {
+        "random": base,
+        "tpe": np.array([-1.0] * 14 + [1.0] * 6),
+        "grid": normal(n=20),
+        "qmc": normal(n=20, seed=1),
+    }
+    test = dict.fromkeys(losses, base) | {"tpe": base - 1}
+    for names, alpha in ((("random", "tpe"), 0.05), (tuple(losses), 0.05 / 3)):
+        row = judge({n: losses[n] for n in names}, {n: test[n] for n in names}, Rules(paired=True), "random").iloc[0]
+        assert row.verdict == "inconclusive"
+        assert row.required_repetitions == required_repetitions(0.7, alpha=alpha, paired=True)
 
 
 # --- what changes nothing ---
