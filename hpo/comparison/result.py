@@ -126,7 +126,7 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """One row per sampler, in the plan's order.
 
-        Columns: study, sampler, repetitions, trials (in all), distinct (configurations in each split), reused, failed,
+        Columns: study, sampler, repetitions, trials (in all), distinct (configurations in each split), failed,
         pruned, median, median_low, median_high (final values over repetitions, 95%), worst, best, test (median on the
         sealed test rows), wins, ties, losses (repetitions against the baseline; NA for itself or without one),
         superiority, superiority_low, superiority_high, p_holm, verdict (against the baseline), speedup, speedup_low,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _VERDICT = ["superiority", "superiority_low", "superiority_high", "p_holm", "verdict"]
 _SPEEDUP = ["speedup", "speedup_low", "speedup_high"]
-_COUNTS = ("trials", "distinct", "reused", "failed", "pruned")
+_COUNTS = ("trials", "distinct", "failed", "pruned")  # but for what depends on which worker was faster
 _COSTS = ("fit_seconds", "score_seconds", "sampler_seconds")
 
 
