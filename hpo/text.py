@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
     from hpo.comparison.result import Comparison
     from hpo.runs import Run, Trial
 
+# Columns of a comparison's table, those first that a narrow terminal can best do without.
+_DISPENSABLE = ("memory", "trials", "sampler time", "failed", "95%", "fit time", "reaches target", "random needs")
 _N_BEST = 5  # trials that hpo show lists
 _N_LEARNED = 12  # rows of model parameters
 _LONGEST_EQUATION = 300
@@ -234,15 +236,25 @@ def show_comparison(comparison: "Comparison") -> None:
     """``hpo compare``: what it says, the table, the picture, warnings."""
     metric = comparison.metric
     for sentence in comparison.sentences():
-        say(sentence)
+        console.print(Text(sentence), soft_wrap=not console.is_terminal)  # a person's are broken between words
     say(f"\n{comparison.study}: {metric.label}, {metric.direction}")
-    header, rows = comparison.rows()
-    table(header, rows)
+    table(*_fitting(*comparison.rows()))
     say("median of the best value so far, by trial:")
     console.print(Text.from_ansi(comparison.picture(width=min(console.width, 110), color=console.is_terminal)))
     for warning in comparison.warnings():
         say(f"warning: {warning}")
     say(f"to tune with it: {comparison.command}")
+
+
+def _fitting(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """The columns of a comparison's table that the terminal has room for; the others are on the page and in JSON."""
+    columns = [[name, *cells] for name, *cells in zip(header, *rows, strict=True)]
+    for name in _DISPENSABLE:
+        if sum(max(map(len, column)) + 3 for column in columns) <= console.width:
+            break
+        columns = [column for column in columns if column[0] != name]
+    names, *lines = ([*line] for line in zip(*columns, strict=True))
+    return names, lines
 
 
 def show_across(together: "AcrossStudies") -> None:

@@ -288,3 +288,23 @@ def test_the_page_of_several_studies_has_a_section_each(tmp_path):
     assert page.count("<h2>") == 6
     assert "Mean ranks over 5 studies" in page
     assert page.count("plotly.js v") == 1
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_table_fits_the_terminal(width, monkeypatch):
+    from rich.console import Console
+
+    from hpo import text
+
+    good, bad = rising(-0.5, -1.0)
+    comparison = made({"random": bad, "tpe": good})
+    monkeypatch.setattr(text, "console", Console(width=width, highlight=False, record=True, force_terminal=True))
+    text.show_comparison(comparison)
+    lines = text.console.export_text().splitlines()
+    head = next(line for line in lines if line.strip().startswith("sampler"))
+    assert "verdict" in head
+    assert "held-out" in head
+    assert ("memory" in head) is (width == 200)
+    rows = [line for line in lines if line.strip().startswith(("random ", "tpe ", "reference "))]
+    assert len(rows) >= 3  # no cell is broken into several lines
+    assert max(map(len, lines)) <= width
