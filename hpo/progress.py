@@ -43,6 +43,7 @@ class Progress:
         self._last_line = clock()
         self._begun: float | None = None  # when the first run was: what came before says nothing of the trials
         self._screen: Screen | None = None
+        self._sealed = ""  # how far the scoring of the sealed test rows is, once it has begun
 
     def __enter__(self) -> "Progress":
         return self
@@ -103,6 +104,13 @@ class Progress:
         if run in self._stages.runs:
             self._stages.runs[run].n_total = self._stages.runs[run].n_done
 
+    def scored(self, n_done: int, n_total: int) -> None:
+        """So many incumbents of a comparison have been scored on the sealed test rows."""
+        self._sealed = f"sealed test: {n_done} of {counted(n_total, 'incumbent')} scored"
+        if self._mode == "bar" and self._screen is None:
+            self._screen = open_screen(lambda: self)
+        self._show()
+
     def _show(self) -> None:
         if self._screen is not None:
             self._screen.changed()
@@ -120,6 +128,8 @@ class Progress:
 
     def _comparison_line(self) -> str:
         """``digits: 120/3000 trials; median log loss so far ...: tpe 0.11, grid 0.13 (reference 0.15); ... left``."""
+        if self._sealed:
+            return f"{self._study}: {self._sealed}"
         failed, rate, left = self._failed(), self._rate(), self._left()
         counts = [f"{self._stages.n_done}/{self._stages.n_total} trials", *failed]
         medians = ", ".join(f"{s.sampler} {self._metric.text(s.median)}" for s in self._stages.standings)
@@ -200,7 +210,7 @@ class Progress:
             cut(f"{self._study}: {self._metric.label}, {self._metric.direction}"),
             cut_row(self._bar(max(8, min(30, width - 1 - len(pace)))), pace),
             cut_table(header, rows, width=width, spare=["trials", "over", "failed"]),
-            cut("so far: over runs at different stages, each with the best value it has"),
+            cut(self._sealed or "so far: over runs at different stages, each with the best value it has"),
         ]
 
     def _bar(self, width: int) -> Any:

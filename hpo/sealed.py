@@ -39,6 +39,7 @@ def score_on_test(
     *,
     seconds: float | None = None,
     stop: Callable[[], str | None] = lambda: None,
+    shown: Callable[[int], None] = lambda n_scored: None,
 ) -> int:
     """Open the sealed test rows for each finalist, and note what they said.
 
@@ -47,6 +48,7 @@ def score_on_test(
         finalists: each once.
         seconds: that one may take; None is no limit.
         stop: says why no further one is to begin, or None.
+        shown: is told after each how many were scored.
 
     Returns:
         How many were scored.
@@ -75,6 +77,7 @@ def score_on_test(
             session.definition.name, session.context(finalist.split), finalist.key, dataclasses.asdict(score)
         )
         n_scored += 1
+        shown(n_scored)
 
 
 def _unit(finalist: Finalist, seconds: float | None) -> Unit:

@@ -318,3 +318,16 @@ def test_a_bar_in_a_terminal_of_80_columns_shows_everything(tmp_path):
         -500:
     ]
     assert "…" not in text
+
+
+def test_the_scoring_of_the_sealed_test_is_shown_as_it_goes(capsys, screenless):
+    clock = Clock()
+    whole = {sampler: [[-0.2] * N_TRIALS] for sampler in ("tpe", "random")}
+    with Progress("lines", LOSS, plan_of(n_repetitions=1, **whole), clock=clock) as progress:
+        progress.scored(1, 5)
+        clock.now += 60
+        progress.scored(2, 5)
+    assert capsys.readouterr().err == "digits: sealed test: 2 of 5 incumbents scored\n"
+    drawn = Progress("bar", LOSS, plan_of(n_repetitions=1, **whole), clock=clock)
+    drawn.scored(3, 5)  # every run was there, so nothing was drawn before
+    assert "sealed test: 3 of 5 incumbents scored" in seen(drawn)

@@ -186,8 +186,16 @@ def _run_missing(
                     shown.note(f"every trial of {loop.name} failed, such as with: {error}")
             if open_test and driver.stop() is None:
                 finalists = _finalists(session, plan)
-                shown.note(f"scoring {counted(len(finalists), 'incumbent')} on the sealed test rows")
-                score_on_test(session, engine, finalists, seconds=options.trial_timeout, stop=driver.stop)
+                n = len(finalists)
+                shown.note(f"{session.definition.name}: scoring {counted(n, 'incumbent')} on the sealed test rows")
+                score_on_test(
+                    session,
+                    engine,
+                    finalists,
+                    seconds=options.trial_timeout,
+                    stop=driver.stop,
+                    shown=lambda n_scored: shown.scored(n_scored, n),
+                )
     if interrupts.requested:
         raise KeyboardInterrupt
 
