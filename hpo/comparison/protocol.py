@@ -274,8 +274,8 @@ def _made(session: StudySession, plan: Plan, trials: pd.DataFrame, scores: pd.Da
         "command": shlex.join(command),
         "repetitions": f"each has its own seed of the sampler, and {rows}",
         "split": repr(definition.split),
-        "trained": f"{len(own) - n_reused} of {len(own)} trials, on {counted(n_folds, 'fold')} each; the others had "
-        "been evaluated before and were taken over",
+        "trained": f"{counted(len(own) - n_reused, 'trial')}, on {counted(n_folds, 'fold')} each"
+        + (f"; {n_reused} more had been evaluated before and were taken over" if n_reused else ""),
         "sealed test": f"{counted(session.n_test, 'row')}, the same in all repetitions, scored by each incumbent's "
         f"configuration trained on train and validation rows; {opened}",
         "fixed before looking": f"alpha {plan.alpha:g}; margin {margin}; losses that agree to 9 digits tie",
