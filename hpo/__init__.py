@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpo.errors import InvalidDefinition as InvalidDefinition
     from hpo.errors import InvalidOption as InvalidOption
     from hpo.errors import InvalidSpace as InvalidSpace
+    from hpo.errors import ModelTampered as ModelTampered
     from hpo.errors import NoBrowser as NoBrowser
     from hpo.errors import NotComparable as NotComparable
     from hpo.errors import RunFailed as RunFailed
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
     from hpo.errors import UnknownRun as UnknownRun
     from hpo.errors import UnknownSampler as UnknownSampler
     from hpo.errors import UnknownStudy as UnknownStudy
+    from hpo.errors import UnstorableModel as UnstorableModel
     from hpo.errors import UnsuitableSampler as UnsuitableSampler
+    from hpo.errors import UntrustedModel as UntrustedModel
     from hpo.errors import UnusableDatabase as UnusableDatabase
     from hpo.errors import WorkerBroken as WorkerBroken
     from hpo.hyperparameters import Categorical as Categorical
     from hpo.hyperparameters import Float as Float
     from hpo.hyperparameters import Int as Int
+    from hpo.model_folder import load_model as load_model
     from hpo.parameters import count_parameters as count_parameters
     from hpo.parameters import model_parameters as model_parameters
     from hpo.runner import run as run
@@ -48,9 +52,10 @@ if TYPE_CHECKING:
     from hpo.splits import Holdout as Holdout
 
 _ERRORS = (
-    "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "NoBrowser", "NotComparable",
-    "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun", "UnknownSampler", "UnknownStudy",
-    "UnsuitableSampler", "UnusableDatabase", "WorkerBroken",
+    "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
+    "NoBrowser", "NotComparable", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
+    "UnknownSampler", "UnknownStudy", "UnstorableModel", "UnsuitableSampler", "UntrustedModel", "UnusableDatabase",
+    "WorkerBroken",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_ERRORS, "hpo.errors"),
@@ -65,6 +70,7 @@ _HOMES = {
     "count_parameters": "hpo.parameters",
     "equation": "hpo.equations",
     "find_study": "hpo.catalogue",
+    "load_model": "hpo.model_folder",
     "main": "hpo.cli",
     "model_parameters": "hpo.parameters",
     "run": "hpo.runner",

@@ -79,6 +79,18 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     show.add_argument("--no-refit", action="store_true", help="train nothing: hyperparameters alone")
     _add_output(show)
 
+    export = add("export", "write the final model: the best configuration, trained, tested, with a model card")
+    export.add_argument("what", metavar="RUN", help="a run, or a study: then its best run on split 0")
+    export.add_argument("path", metavar="PATH", help="the folder to make")
+    export.add_argument(
+        "--format", default="skops", choices=("skops", "joblib"), help="joblib is a pickle; default: %(default)s"
+    )
+    export.add_argument("--force", action="store_true", help="replace a model that is there")
+    export.add_argument("--no-test", action="store_true", help="leave the sealed test rows sealed")
+    export.add_argument("--study", metavar="STUDY", help="name or script of the run's study")
+    export.add_argument("--json", action="store_true", help="print what was written as JSON")
+    _add_common(export)
+
     doctor = add("doctor", "check the database: what is wrong, and the command that mends it")
     _add_common(doctor)
 

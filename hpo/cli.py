@@ -8,13 +8,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hpo import commands
 from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
 from hpo.interrupts import Interrupts, handled_by, leave, own_signals
-from hpo.streams import discard_output, usable_streams
+from hpo.streams import discard_output, stdout_for_json, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
     from hpo.catalogue import find_study
     from hpo.runner import run as run_study
 
-    with _stdout_for_json(arguments):
+    with stdout_for_json(arguments.json):
         definition = find_study(study or arguments.study)
     metric = definition.shown_metric
     target = arguments.target
@@ -112,7 +113,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         if target < 0:
             raise InvalidOption(f"--target {target}: {metric.label} is an error, shown positive; give it as shown")
         target = -target
-    with _stdout_for_json(arguments):
+    with stdout_for_json(arguments.json):
         run = run_study(
             definition,
             sampler=arguments.sampler,
@@ -154,7 +155,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise InvalidOption(f"--output {arguments.output!r}: its folder does not exist or cannot be written")
     if arguments.figures:
         check_target(arguments.figures)
-    with _stdout_for_json(arguments):
+    with stdout_for_json(arguments.json):
         studies = [find_study(study) for study in arguments.studies]
         samplers = [find_sampler(sampler) for sampler in _split_samplers(arguments.samplers)]
         for study in studies:  # the last is refused before the first is run
@@ -164,7 +165,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     for study in studies:
         begun = time.monotonic()
         try:
-            with _stdout_for_json(arguments):
+            with stdout_for_json(arguments.json):
                 comparison = compare(
                     study,
                     samplers=samplers,
@@ -296,22 +297,6 @@ def _existing(arguments: argparse.Namespace) -> "StudyDatabase":
     return StudyDatabase(arguments.database, must_exist=True)
 
 
-@contextlib.contextmanager
-def _stdout_for_json(arguments: argparse.Namespace) -> Iterator[None]:
-    """Where JSON is asked for, what studies print meanwhile goes to stderr, also from C and from their children."""
-    if not arguments.json:
-        yield
-        return
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
 def _resources(arguments: argparse.Namespace) -> dict[str, Any]:
     """Workers and limits, where they were given."""
     parsers: dict[str, Callable[[str], Any]] = {
@@ -346,4 +331,5 @@ COMMANDS: dict[str, Call] = {
     "delete": _delete,
     "dashboard": _dashboard,
     "samplers": _samplers,
+    **commands.COMMANDS,
 }

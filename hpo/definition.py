@@ -35,12 +35,15 @@ class Data:
         y: target of shape (n,) or (n, n_outputs), or None.
         groups: group of each row, for ``order="group"`` and group splitters.
         fit_params: arguments of ``fit``; those of length n (``sample_weight``) are sliced with the rows.
+        feature_names, target_names: of the columns and of the classes, for people.
     """
 
     X: Any
     y: Any = None
     groups: Any = None
     fit_params: Mapping[str, Any] | None = None
+    feature_names: Sequence[str] | None = None
+    target_names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +250,8 @@ def _as_data(loaded: Any, name: str) -> Data:
     if isinstance(loaded, Data):
         data = loaded
     elif isinstance(loaded, Mapping) and "data" in loaded:  # a scikit-learn Bunch
-        data = Data(loaded["data"], loaded.get("target"))
+        features, targets = (_names(loaded.get(name)) for name in ("feature_names", "target_names"))
+        data = Data(loaded["data"], loaded.get("target"), feature_names=features, target_names=targets)
     elif isinstance(loaded, tuple):
         if len(loaded) != 2:
             raise InvalidDefinition(
@@ -269,6 +273,11 @@ def _as_data(loaded: Any, name: str) -> Data:
     except TypeError as error:
         raise InvalidDefinition(f"{name}: data() returned a {type(data.X).__name__}, which has no rows") from error
     return data
+
+
+def _names(given: Any) -> list[str] | None:
+    """Names in a Bunch, which has them as a list, an array, or not at all."""
+    return None if given is None or isinstance(given, str) or not hasattr(given, "__iter__") else [*map(str, given)]
 
 
 def _check_name(name: Any) -> None:

@@ -84,3 +84,15 @@ class NotComparable(HpoError):
 
 class NoBrowser(HpoError):
     """Figures were to be written as files where no browser can draw them."""
+
+
+class UnstorableModel(HpoError):
+    """A fitted estimator that the format asked for cannot hold."""
+
+
+class ModelTampered(HpoError):
+    """An exported model whose files are not what was exported."""
+
+
+class UntrustedModel(HpoError):
+    """An exported model that holds what nobody said to trust, or what cannot be loaded here."""

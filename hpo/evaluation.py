@@ -168,6 +168,24 @@ def _fit_and_score(
     return scores, train_score, count_parameters(estimator)  # neither fitting nor scoring: in nobody's time
 
 
+def score_fitted(problem: Problem, fitted: Any, fold: int) -> FoldResult:
+    """Score rows of a fold, or of TEST_FOLD, with a model that was trained on its training rows."""
+    meter = _Meter()
+    scores: dict[str, float] = {}
+    error: str | None = None
+    X, y, _ = problem.rows(problem.partition.fold(fold)[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with meter.scoring():
+                scores = {name: float(score) for name, score in problem.scorer(fitted, X, y).items()}
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
+            error = _one_line(failure)
+    if error is None and not math.isfinite(scores[problem.metric]):
+        error = f"NotFinite: the metric {problem.metric} is {scores[problem.metric]}"
+    return FoldResult(scores=scores, score_seconds=meter.score_seconds, error=error)
+
+
 class _Meter:
     """Adds up the time of fits and scores."""
 

@@ -66,7 +66,7 @@ def _pickled(definition: StudyDefinition) -> bytes:
     bare = copy.copy(definition)
     object.__setattr__(bare, "data", _already_loaded)  # it may hold the data itself
     try:
-        with _by_value():
+        with by_value():
             pickled: bytes = cloudpickle.dumps(bare)
     except Exception as error:
         raise InvalidDefinition(_cannot_be_sent(definition.name, error)) from error
@@ -81,7 +81,7 @@ def _cannot_be_sent(name: str, error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _by_value() -> Iterator[None]:
+def by_value() -> Iterator[None]:
     """Pickle what the user's own modules define by value: elsewhere they may not exist."""
     modules = [
         module

@@ -1,6 +1,7 @@
 """A run as its user holds it: its trials, its best, and the model that its best makes."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,11 @@ from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition, data_hash
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation import Problem
+from hpo.export import Exported, export_trial
 from hpo.limits import Outcome
 from hpo.parameters import model_parameters
 from hpo.run_name import RunName
+from hpo.session import StudySession
 from hpo.units import Metric, one_line
 
 _DECIDES_THE_MODEL = ("data", "split", "space", "estimator")  # of what is hashed when a run is made
@@ -184,19 +187,51 @@ class Run:
         """
         return model_parameters(self.trained(self.best if trial is None else self.trial(trial)))
 
-    def trained(self, trial: Trial) -> Any:
-        """The configuration of one trial trained on train and validation rows; raises like :meth:`best_estimator`."""
-        if self.definition is None:
-            raise UnknownRun(f"{self.name} was opened without its study definition, which is needed to train")
-        problem = Problem(self.definition, self.name.split)
-        self._check_hashes({"data": data_hash(problem.data), **self.definition.fixed_hashes})
+    def export(
+        self, path: "str | os.PathLike[str]", *, format: str = "skops", force: bool = False, open_test: bool = True
+    ) -> Exported:
+        """Train the best configuration on train and validation rows, score the sealed test rows, and write the model.
+
+        Args:
+            path: a folder to make, with the model, ``manifest.json`` and a model card, ``README.md``.
+            format: ``skops``, which :func:`hpo.load_model` loads safely, or ``joblib``, a pickle.
+            force: replace a model that is there.
+            open_test: False leaves the sealed test rows sealed. Each configuration that they score is counted.
+
+        Raises:
+            InvalidOption, UnstorableModel: the folder or the format cannot be; and what :meth:`best_estimator` raises.
+        """
+        session = StudySession(self._needed_definition(), self.database)
+        self._check_hashes(session.hashes)
+        return export_trial(self, self.best, session, path, file_format=format, force=force, open_test=open_test)
+
+    def trained(self, trial: Trial, problem: Problem | None = None) -> Any:
+        """The configuration of one trial trained on train and validation rows; raises like :meth:`best_estimator`.
+
+        Args:
+            trial: of this run.
+            problem: the definition with its data and the rows of this split, where they are at hand and checked.
+        """
+        if problem is None:
+            definition = self._needed_definition()
+            problem = Problem(definition, self.name.split)
+            self._check_hashes({"data": data_hash(problem.data), **definition.fixed_hashes})
         X, y, fit_params = problem.rows(problem.partition.development)
         try:
-            estimator = problem.estimator(self.definition.space.use(trial.configuration))
+            estimator = problem.estimator(self.used(trial, problem))
             return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
         except Exception as error:
             what = f"{type(error).__name__}: {one_line(error)}"
             raise RunFailed(f"trial {trial.number} of {self.name} cannot be trained again: {what}") from error
+
+    def used(self, trial: Trial, problem: Problem) -> dict[str, Any]:
+        """A trial's hyperparameters as the estimator is given them."""
+        return problem.used(None if self.name.sampler == "reference" else trial.configuration)
+
+    def _needed_definition(self) -> StudyDefinition:
+        if self.definition is None:
+            raise UnknownRun(f"{self.name} was opened without its study definition, which is needed to train")
+        return self.definition
 
     def _check_hashes(self, hashes: Mapping[str, str]) -> None:
         stored = self.attributes
@@ -220,3 +255,20 @@ class Run:
             f"{self.metric.text(best.value)} in trial {best.number} ({self.metric.direction})"
             f"<table><tr><th>hyperparameter</th><th>value</th></tr>{rows}</table>"
         )
+
+
+def best_run(definition: StudyDefinition, database: StudyDatabase, split: int = 0) -> Run:
+    """The run of a study with the best validation value on a split, in the study's latest version; the first of equals.
+
+    Raises:
+        UnknownRun: no sampler's run has a complete trial there.
+    """
+    runs = database.runs()
+    own = runs[(runs["study"] == definition.name) & (runs["split"] == split) & (runs["sampler"] != "reference")]
+    own = own[own["complete"] > 0]
+    if own.empty:
+        raise UnknownRun(
+            f"{definition.name} has no run on split {split} in {database.name} yet: hpo run makes one, or name a run"
+        )
+    latest = own[own["version"] == own["version"].max()]
+    return Run(str(latest.loc[latest["best"].idxmax(), "run"]), database, definition)

@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hpo.engine import Engine, Unit
+from hpo.evaluation import score_fitted
 from hpo.hyperparameters import Configuration
 from hpo.limits import MOST_DEATHS
 from hpo.results import FoldResult
@@ -78,6 +80,19 @@ def score_on_test(
         )
         n_scored += 1
         shown(n_scored)
+
+
+def score_model_on_test(session: StudySession, split: int, key: str, fitted: Any) -> None:
+    """Open the sealed test rows for one model, and note what they said.
+
+    Args:
+        session: the study.
+        split: the model's, which fixes its random states.
+        key: of its configuration.
+        fitted: trained on train and validation rows.
+    """
+    score = score_fitted(session.problem(split), fitted, TEST_FOLD)
+    session.database.record_test_score(session.definition.name, session.context(split), key, dataclasses.asdict(score))
 
 
 def _unit(finalist: Finalist, seconds: float | None) -> Unit:

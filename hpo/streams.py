@@ -19,6 +19,22 @@ def usable_streams() -> Iterator[None]:
             discard_output()
 
 
+@contextlib.contextmanager
+def stdout_for_json(is_json: bool) -> Iterator[None]:
+    """Where JSON is asked for, what studies print meanwhile goes to stderr, also from C and from their children."""
+    if not is_json:
+        yield
+        return
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def discard_output() -> None:
     """Let what is still buffered go nowhere, as Python's last flush must not fail once the reader went away."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,0 +1,275 @@
+"""The final model: a trial's configuration trained on train and validation rows, its test score, and its folder."""
+
+import os
+import platform
+import time
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hpo.definition import Data, versions
+from hpo.errors import InvalidOption
+from hpo.evaluation import Problem, take_rows
+from hpo.model_card import Card, model_card
+from hpo.model_folder import CARD, check_target, write_folder
+from hpo.packing import FORMATS, pack
+from hpo.parameters import model_parameters
+from hpo.run_name import RunName
+from hpo.sealed import score_model_on_test
+from hpo.session import StudySession
+from hpo.units import Metric, counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpo.runs import Run, Trial
+
+_SAMPLE = 200  # rows for which the file must predict what the model does
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model that was written.
+
+    Attributes:
+        path: its folder.
+        file: of the model; ``n_bytes`` long.
+        digest: of the manifest, for :func:`hpo.load_model`.
+        run, trial: what was trained.
+        metric: how its scores are shown.
+        value, reference: mean validation score, and that of the reference (None where unknown); the scorer's sign.
+        test: score on the sealed test rows; None where there is none.
+        about_test: what became of them, in a sentence.
+        n_opened: how many configurations of the study were ever scored on them.
+        types: that :func:`hpo.load_model` must be told to trust.
+        fit_seconds: what training took.
+        warnings: category -> how often it was raised in training.
+    """
+
+    path: Path
+    file: str
+    n_bytes: int
+    digest: str
+    run: str
+    trial: int
+    metric: Metric
+    value: float
+    reference: float | None
+    test: float | None
+    about_test: str
+    n_opened: int
+    types: tuple[str, ...]
+    fit_seconds: float
+    warnings: dict[str, int]
+
+
+def export_trial(
+    run: "Run",
+    trial: "Trial",
+    session: StudySession,
+    path: "str | os.PathLike[str]",
+    *,
+    file_format: str = "skops",
+    force: bool = False,
+    open_test: bool = True,
+) -> Exported:
+    """Train a trial's configuration on train and validation rows, score it on the sealed test rows, and write it.
+
+    The seal is opened last, when nothing but the disk can fail any more; arguments as for :meth:`hpo.Run.export`.
+
+    Raises:
+        InvalidOption: the folder or the format cannot be.
+        UnstorableModel: the format cannot hold the model.
+        RunFailed: training raised.
+    """
+    if file_format not in FORMATS:
+        raise InvalidOption(f"format={file_format!r}: allowed are {', '.join(FORMATS)}")
+    target = check_target(path, force=force)
+    problem = session.problem(run.name.split)
+    stored = run.attributes
+    begun = time.monotonic()
+    with threadpool_limits(stored.get("threads")), warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        fitted = run.trained(trial, problem)
+    seconds = time.monotonic() - begun
+    rows = problem.partition.development
+    packed = pack(fitted, file_format, take_rows(problem.data.X, rows[:_SAMPLE]))
+    key = str(trial.attributes["configuration"])
+    test, about_test, n_opened = _test(session, run.name, key, fitted, open_test=open_test)
+    reference = run.reference
+    data = _data(problem, fitted)
+    manifest = {
+        "study": run.name.study,
+        "run": str(run.name),
+        "trial": trial.number,
+        "configuration": key,
+        "split": run.name.split,
+        "estimator": _kind(fitted),
+        "hyperparameters": {name: _plain(value) for name, value in trial.params.items()},
+        "metric": {"name": run.metric.key, "higher_is_better": True, "shown_sign": run.metric.sign},
+        "scores": {
+            "validation": trial.value,
+            "training": trial.train_score,
+            "folds": list(trial.fold_scores),
+            "test": test,
+            "reference": {
+                "validation": None if reference is None else reference.value,
+                "training": None if reference is None else reference.train_score,
+                "test": None if reference is None else _stored_test(session, run.name.split, reference),
+            },
+        },
+        "test": {"said": about_test, "configurations_scored": n_opened},
+        "data": data,
+        "hashes": dict(session.hashes),
+        "format": file_format,
+        "types": list(packed.types),
+        "versions": {**{k: v for k, v in versions().items() if k != "optuna"}, file_format: version(file_format)},
+        "run_versions": {k.removeprefix("version_"): v for k, v in stored.items() if k.startswith("version_")},
+        "environment": {
+            "platform": platform.platform(),
+            "machine": platform.machine(),
+            "threads": stored.get("threads"),
+        },
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    card = Card(manifest, run.metric, _usual(problem), _parameters(fitted, data), about_test, n_opened)
+    files = {packed.file: packed.content, CARD: model_card(card).encode()}
+    digest = write_folder(target, files, manifest)
+    assert trial.value is not None  # it is complete
+    return Exported(
+        path=target,
+        file=packed.file,
+        n_bytes=len(packed.content),
+        digest=digest,
+        run=str(run.name),
+        trial=trial.number,
+        metric=run.metric,
+        value=trial.value,
+        reference=None if reference is None else reference.value,
+        test=test,
+        about_test=about_test,
+        n_opened=n_opened,
+        types=packed.types,
+        fit_seconds=seconds,
+        warnings=dict(Counter(warning.category.__name__ for warning in raised)),
+    )
+
+
+def _test(
+    session: StudySession, name: RunName, key: str, fitted: Any, *, open_test: bool
+) -> tuple[float | None, str, int]:
+    """The score on the sealed test rows, what is to be said of it, and how many configurations they have scored."""
+    if not session.has_test:
+        return None, "The study seals no test rows (test=0): nothing here was scored on rows that had no say.", 0
+    database, study, context = session.database, session.definition.name, session.context(name.split)
+    rows = counted(session.n_test, "sealed test row")
+    scores = database.test_scores(study)
+    known = scores[(scores["context"] == context) & (scores["configuration"] == key)]
+    is_new = known.empty and open_test
+    if is_new:
+        score_model_on_test(session, name.split, key, fitted)
+        scores = database.test_scores(study)
+        known = scores[(scores["context"] == context) & (scores["configuration"] == key)]
+    n_opened = len(scores)
+    count = f"The sealed test rows of this study have been scored for {counted(n_opened, 'configuration')}."
+    if known.empty:
+        return None, f"The {rows} stayed sealed. {count}", n_opened
+    found = known.iloc[0]
+    when = "were opened for this model" if is_new else f"had scored this configuration on {found['opened']:%Y-%m-%d}"
+    again = "" if is_new else ", and were not opened anew"
+    failed = "" if found["error"] is None else f"; that failed ({found['error']})"
+    return _number(found["value"]), f"The {rows} {when}{again}{failed}. {count}", n_opened
+
+
+def _stored_test(session: StudySession, split: int, trial: "Trial") -> float | None:
+    """What the sealed test rows said of another trial, where they were ever asked."""
+    scores = session.database.test_scores(session.definition.name)
+    key = trial.attributes["configuration"]
+    known = scores[(scores["context"] == session.context(split)) & (scores["configuration"] == key)]
+    return None if known.empty else _number(known.iloc[0]["value"])
+
+
+def _data(problem: Problem, fitted: Any) -> dict[str, Any]:
+    """What the model was trained on: rows, features by name, and the target's classes or range."""
+    from sklearn.utils.validation import _num_features, _num_samples
+
+    data, definition = problem.data, problem.definition
+    try:
+        n_features = int(_num_features(data.X))
+    except TypeError:  # a list of texts
+        n_features = 1
+    classes = [str(_plain(label)) for label in getattr(fitted, "classes_", [])]
+    return {
+        "n_rows": int(_num_samples(data.X)),
+        "n_trained": len(problem.partition.development),
+        "n_test": len(problem.partition.test),
+        "split": repr(definition.split),
+        "n_features": n_features,
+        "features": _feature_names(data, n_features),
+        "classes": _class_names(data, classes) if data.y is not None else [],
+        "target": _target(data),
+    }
+
+
+def _feature_names(data: Data, n_features: int) -> list[str] | None:
+    names = getattr(data.X, "columns", data.feature_names)
+    return None if names is None or len(names) != n_features else [str(name) for name in names]
+
+
+def _class_names(data: Data, classes: list[str]) -> list[str]:
+    """``0 (malignant)`` where a Bunch names its classes; their order is that of the labels 0, 1, ..."""
+    if data.target_names is None or classes != [str(i) for i in range(len(data.target_names))]:
+        return classes
+    return [
+        f"{label} ({name})" if label != name else label for label, name in zip(classes, data.target_names, strict=True)
+    ]
+
+
+def _target(data: Data) -> str | None:
+    if data.y is None:
+        return None
+    values = np.asarray(data.y)
+    name = f"{data.y.name}, " if getattr(data.y, "name", None) is not None else ""
+    if values.dtype.kind not in "fiu":
+        return f"{name}{values.dtype.name}"
+    return f"{name}from {values.min():.6g} to {values.max():.6g}"
+
+
+def _usual(problem: Problem) -> dict[str, Any]:
+    """What the reference has for each hyperparameter, where that can be told."""
+    definition = problem.definition
+    if definition.is_function:
+        return dict(definition.reference or {})
+    parameters = definition.build(definition.reference_used()).get_params(deep=True)
+    return {name: parameters[name] for name in definition.space.names if name in parameters}
+
+
+def _parameters(fitted: Any, data: dict[str, Any]) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        return model_parameters(fitted, data["features"])
+    except InvalidOption:  # it holds nothing that is known
+        return pd.DataFrame()
+
+
+def _kind(fitted: Any) -> str:
+    """``StandardScaler, SVC`` for a pipeline of these."""
+    steps = [step for _, step in fitted.steps] if hasattr(fitted, "steps") else [fitted]
+    return ", ".join(type(step).__name__ if not isinstance(step, str) else step for step in steps)
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
