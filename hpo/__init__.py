@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.version import __version__
 
 if TYPE_CHECKING:
+    from hpo.by_hand import try_configuration as try_configuration
     from hpo.catalogue import find_study as find_study
     from hpo.cli import main as main
     from hpo.comparison.protocol import compare as compare
@@ -74,6 +75,7 @@ _HOMES = {
     "main": "hpo.cli",
     "model_parameters": "hpo.parameters",
     "run": "hpo.runner",
+    "try_configuration": "hpo.by_hand",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
 

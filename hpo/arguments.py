@@ -79,6 +79,13 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     show.add_argument("--no-refit", action="store_true", help="train nothing: hyperparameters alone")
     _add_output(show)
 
+    trying = add("try", "try one configuration by hand; it is recorded as a trial of the run STUDY/manual/split0-seed0")
+    trying.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")
+    trying.add_argument("assignments", metavar="NAME=VALUE", nargs="*", help="others are as in the reference")
+    trying.add_argument("--split", type=int, default=0, metavar="N", help="of the rows; default: %(default)s")
+    trying.add_argument("--json", action="store_true", help="print the result as JSON")
+    _add_common(trying, new_version=True)
+
     export = add("export", "write the final model: the best configuration, trained, tested, with a model card")
     export.add_argument("what", metavar="RUN", help="a run, or a study: then its best run on split 0")
     export.add_argument("path", metavar="PATH", help="the folder to make")

@@ -5,20 +5,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from hpo.arguments import Call
-from hpo.errors import UnknownRun
+from hpo.errors import InvalidOption, UnknownRun
 from hpo.streams import stdout_for_json
-from hpo.units import counted, format_duration, format_size
 
 if TYPE_CHECKING:
     from hpo.database import StudyDatabase
-    from hpo.export import Exported
     from hpo.runs import Run
 
 DONE, FAILED = 0, 1
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo import model_text, text
     from hpo.database import StudyDatabase
 
     with StudyDatabase(arguments.database, must_exist=True) as database:
@@ -34,7 +32,7 @@ def _export(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(text.to_json({**vars(exported), "path": str(exported.path), "metric": exported.metric.key}))
         else:
-            _show_exported(exported, arguments.path)
+            model_text.show_exported(exported, arguments.path)
     return DONE
 
 
@@ -53,28 +51,37 @@ def _meant(given: str, study: str | None, database: "StudyDatabase") -> "Run":
     return run
 
 
-def _show_exported(exported: "Exported", path: str) -> None:
-    from hpo import text
+def _try(arguments: argparse.Namespace) -> int:
+    from hpo import model_text, text
+    from hpo.by_hand import parse_assignments, try_configuration
+    from hpo.catalogue import find_study
 
-    metric = exported.metric
-    text.say(
-        f"trial {exported.trial} of {exported.run}, trained on training and validation rows in "
-        f"{format_duration(exported.fit_seconds)}"
-    )
-    rows = [["validation rows", metric.text(exported.value)], ["reference, there", metric.text(exported.reference)]]
-    if exported.test is not None:
-        rows.append(["sealed test rows", metric.text(exported.test)])
-    text.table([f"{metric.label} ({metric.direction})", ""], rows)
-    text.say(exported.about_test)
-    if exported.warnings:
-        text.say("warnings of the fit: " + ", ".join(f"{count} {name}" for name, count in exported.warnings.items()))
-    size = format_size(exported.n_bytes / 2**20) if exported.n_bytes >= 2**20 else counted(exported.n_bytes, "byte")
-    text.say(f"wrote {exported.file} ({size}), manifest.json and README.md (the model card) to {exported.path}")
-    more = f", trusted={list(exported.types)!r}" if exported.types else ""
-    more += ", allow_pickle=True" if exported.file.endswith(".joblib") else ""
-    text.say(f'load it: hpo.load_model({path!r}, digest="{exported.digest}"{more})')
+    with stdout_for_json(arguments.json):
+        study = find_study(arguments.study)
+        if not arguments.assignments:
+            names = ", ".join(f"{name} ({allowed})" for name, allowed, _ in study.space.rows())
+            raise InvalidOption(f"name one hyperparameter of {study.name} or more, as in name=value: {names}")
+        tried = try_configuration(
+            study,
+            parse_assignments(arguments.assignments),
+            split=arguments.split,
+            database=arguments.database,
+            new_version=arguments.new_version,
+        )
+    if arguments.json:
+        plain = {name: getattr(tried, name) for name in ("changed", "gap", "rank", "n_configurations", "best")}
+        others = {
+            name: trial and vars(trial)
+            for name, trial in (("previous", tried.previous), ("reference", tried.reference))
+        }
+        more = {"outside": tried.outside, "kept": {name: str(value) for name, value in tried.kept.items()}}
+        print(text.to_json({"run": str(tried.run.name), "trial": vars(tried.trial), **others, **plain, **more}))
+    else:
+        model_text.show_try(tried)
+    return FAILED if tried.trial.value is None else DONE
 
 
 COMMANDS: dict[str, Call] = {
+    "try": _try,
     "export": _export,
 }

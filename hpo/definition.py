@@ -187,6 +187,13 @@ class StudyDefinition:
                 continue
         return reference
 
+    def usual(self) -> dict[str, Any]:
+        """What the reference has for each hyperparameter, also where that is the estimator's own default."""
+        if self.is_function:
+            return dict(self.reference or {})
+        parameters = self.build(self.reference_used()).get_params(deep=True)
+        return {name: parameters[name] for name in self.space.names if name in parameters}
+
     def load(self) -> Data:
         """Call ``data`` and return its result as :class:`Data`.
 

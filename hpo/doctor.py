@@ -12,6 +12,7 @@ from hpo.database import StudyDatabase
 from hpo.definition import data_hash, normalised_name
 from hpo.errors import HpoError, UnusableDatabase
 from hpo.opening import mysql_repairs
+from hpo.samplers import RESERVED
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
 
 def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[Finding]:
     run = str(row["run"])
-    if row["sampler"] == "reference" or str(row["state"]).startswith("done"):
+    if row["sampler"] in RESERVED or str(row["state"]).startswith("done"):
         return
     study_id = database.study_id(run)
     stored = database.attributes(study_id).get("holder")

@@ -11,6 +11,7 @@ from hpo.cores import cores
 from hpo.definition import StudyDefinition
 from hpo.engine import Engine, InProcess
 from hpo.errors import RunInUse
+from hpo.hyperparameters import Configuration
 from hpo.interrupts import Interrupts
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
 from hpo.loop import RunLoop
@@ -77,9 +78,10 @@ class Job:
 
     Attributes:
         name: of the run.
-        sampler: None for the reference.
+        sampler: None for the reference, and for a run that is made by hand.
         lag, threads: of the run, if it is new.
         rank: jobs of a lower rank begin first.
+        by_hand: the next trial of a run that is made by hand.
     """
 
     name: RunName
@@ -87,6 +89,7 @@ class Job:
     lag: int = 1
     threads: int = 1
     rank: int = 0
+    by_hand: Configuration | None = None
 
 
 class Driver:
@@ -187,6 +190,8 @@ class Driver:
     def _open(self, job: Job) -> "_Active":
         options, sampler = self._options, job.sampler
         budget = 1 if sampler is None else options.trials or default_budget(self._session.definition, sampler)
+        if job.by_hand is not None:
+            budget = self._session.database.n_trials(str(job.name)) + 1
         study_id = self._session.open_run(
             job.name,
             budget,
@@ -195,7 +200,7 @@ class Driver:
         )
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session.database.holding(str(job.name), study_id))
-            loop = RunLoop(self._session, job.name, study_id, sampler, options, stop=self.stop)
+            loop = RunLoop(self._session, job.name, study_id, sampler, options, by_hand=job.by_hand, stop=self.stop)
             if sampler is not None:
                 reference = self._session.reference(job.name.split)
                 self._progress.begin_run(

@@ -109,6 +109,7 @@ def export_trial(
         "study": run.name.study,
         "run": str(run.name),
         "trial": trial.number,
+        "sampler": run.name.sampler,
         "configuration": key,
         "split": run.name.split,
         "estimator": _kind(fitted),
@@ -139,7 +140,7 @@ def export_trial(
         },
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    card = Card(manifest, run.metric, _usual(problem), _parameters(fitted, data), about_test, n_opened)
+    card = Card(manifest, run.metric, problem.definition.usual(), _parameters(fitted, data), about_test, n_opened)
     files = {packed.file: packed.content, CARD: model_card(card).encode()}
     digest = write_folder(target, files, manifest)
     assert trial.value is not None  # it is complete
@@ -240,15 +241,6 @@ def _target(data: Data) -> str | None:
     if values.dtype.kind not in "fiu":
         return f"{name}{values.dtype.name}"
     return f"{name}from {values.min():.6g} to {values.max():.6g}"
-
-
-def _usual(problem: Problem) -> dict[str, Any]:
-    """What the reference has for each hyperparameter, where that can be told."""
-    definition = problem.definition
-    if definition.is_function:
-        return dict(definition.reference or {})
-    parameters = definition.build(definition.reference_used()).get_params(deep=True)
-    return {name: parameters[name] for name in definition.space.names if name in parameters}
 
 
 def _parameters(fitted: Any, data: dict[str, Any]) -> "pd.DataFrame":

@@ -108,8 +108,9 @@ class Float:
         return self.snap(number)
 
     def use(self, value: Any) -> Any:
-        """What the estimator is given for the stored ``value``."""
-        return self.snap(value)
+        """What the estimator is given for the stored ``value``; one off the steps, tried by hand, as it is."""
+        snapped = self.snap(value)
+        return snapped if self.step is None or abs(value - snapped) <= 1e-6 * self.step else value
 
 
 @dataclass(frozen=True)

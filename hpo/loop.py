@@ -10,9 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
+from hpo.hyperparameters import Configuration
 from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, UNFINISHED, RunOptions, Told
 from hpo.progress import Progress
-from hpo.proposals import Proposal, Proposals, ReferenceProposal, WorkingStudy
+from hpo.proposals import ManualProposal, Proposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.results import Evaluation, FoldResult, combine
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
@@ -59,7 +60,8 @@ class RunLoop:
 
     Args:
         session, name, study_id: the run, whose lock is held.
-        sampler: proposes; None where the run is the reference.
+        sampler: proposes; None where the run is the reference, or is made by hand.
+        by_hand: the configuration that is to be the next trial of a run that is made by hand.
         options: when it ends, and what a trial may take.
         stop: says why nothing more is to be proposed (``timeout``, ``interrupted``), or None.
 
@@ -75,6 +77,7 @@ class RunLoop:
         sampler: Sampler | None,
         options: RunOptions,
         *,
+        by_hand: Configuration | None = None,
         stop: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.name, self._study_id = name, study_id
@@ -90,8 +93,10 @@ class RunLoop:
         self.n_ahead = 1
         n_told = max(len(stored) - lag + 1, 0)
         self._proposals: Proposals
-        if sampler is None:
-            self._budget: int | None = 1
+        self._budget: int | None = len(stored) + 1 if by_hand is not None else 1
+        if by_hand is not None:
+            self._proposals = ManualProposal(session.definition.space, len(stored), by_hand)
+        elif sampler is None:
             self._proposals = ReferenceProposal(session.definition, is_stored=bool(stored))
         else:
             # The whole grid has no budget: it ends when every cell was tried, and again for those retried.
@@ -112,7 +117,8 @@ class RunLoop:
             self._told.add(trial)
         self._under_way = {trial.number: _UnderWay(trial.number, stored=trial) for trial in stored[n_told:]}
         self._held = session.database.held(study_id)
-        self._origins = session.evaluations(name.split) if options.reuse and sampler is not None else {}
+        is_reference = sampler is None and by_hand is None
+        self._origins = session.evaluations(name.split) if options.reuse and not is_reference else {}
         self._n_proposed = self.n_recorded = len(stored)
         self._ended: str | None = None
         self.reason: str | None = None

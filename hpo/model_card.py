@@ -77,7 +77,9 @@ def _hyperparameters(card: Card) -> list[str]:
     ]
     if not rows:
         return ["None was set: it is the reference itself."]
-    return ["Set before training; the sampler searched them.", "", *_table(["name", "value", "reference"], rows)]
+    sampler = card.manifest["sampler"]
+    by = {"manual": "by hand", "reference": "as usual"}.get(sampler, f"by the sampler {_text(sampler)}")
+    return [f"Set before training, {by}.", "", *_table(["name", "value", "reference"], rows)]
 
 
 def _model_parameters(card: Card) -> list[str]:

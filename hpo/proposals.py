@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -15,12 +15,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from hpo.definition import StudyDefinition
 from hpo.errors import InvalidSpace
 from hpo.grid import GridSampler
-from hpo.hyperparameters import Configuration
+from hpo.hyperparameters import Configuration, Value
 from hpo.records import TrialRecord
 from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed, quiet_study
 from hpo.space import SearchSpace, configuration_key
+
+Distributions = Mapping[str, BaseDistribution]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Proposal:
     """A configuration to evaluate.
 
     Attributes:
-        trial: Optuna's trial, asked and not yet told; None for the reference.
+        trial: Optuna's trial, asked and not yet told; None where no sampler was asked.
         number: the trial's.
         configuration: stored values of the active hyperparameters; None for the reference.
         key: identifies the hyperparameters as the estimator is given them.
@@ -197,17 +199,9 @@ class ReferenceProposal:
     def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
         """What is to be stored."""
         params = self._params()
-        trial = create_trial(
-            state=TrialState.FAIL if evaluation.value is None else TrialState.COMPLETE,
-            value=evaluation.value,
-            params=params,
-            # One choice each: a reference may lie outside the space.
-            distributions={key: CategoricalDistribution((value,)) for key, value in params.items()},
-            user_attrs=dict(attributes),
-            intermediate_values=dict(enumerate(evaluation.fold_scores)),
-        )
-        trial.number = 0
-        return TrialRecord(trial, proposal.started, proposal.finished(), {})
+        # One choice each: a reference may lie outside the space.
+        ranges: Distributions = {key: CategoricalDistribution((value,)) for key, value in params.items()}
+        return _record(proposal, evaluation, params, ranges, attributes)
 
     def retell(self, trial: FrozenTrial) -> None:
         """Nobody learns from it."""
@@ -221,6 +215,87 @@ class ReferenceProposal:
             except (KeyError, InvalidSpace):
                 params[name] = value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
         return params
+
+
+class ManualProposal:
+    """The next trial of a manual run: a configuration that somebody chose, also beyond the ranges of the space."""
+
+    def __init__(self, space: SearchSpace, number: int, configuration: Configuration) -> None:
+        self._space, self._number, self._configuration = space, number, configuration
+        self.is_exhausted = False
+
+    def propose(self) -> Proposal:
+        """The configuration."""
+        self.is_exhausted = True
+        key = configuration_key(self._space.use(self._configuration))
+        clock = time.perf_counter()
+        return Proposal(None, self._number, self._configuration, key, datetime.now(UTC), clock, 0.0, {})
+
+    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
+        """What is to be stored."""
+        ranges = {name: _range_with(self._space, name, value) for name, value in self._configuration.items()}
+        attributes = {**attributes, **self._space.quantile_values(self._configuration)}
+        return _record(proposal, evaluation, self._configuration, ranges, attributes)
+
+    def retell(self, trial: FrozenTrial) -> None:
+        """Nobody learns from it."""
+
+
+class _Range:
+    """Is suggested into: remembers the distribution that was asked for."""
+
+    distribution: BaseDistribution
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self.distribution = FloatDistribution(low, high, log=log, step=step)
+        return low
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.distribution = IntDistribution(low, high, log=log, step=step)
+        return low
+
+    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value:
+        self.distribution = CategoricalDistribution(choices)
+        return choices[0]
+
+
+def _range_with(space: SearchSpace, name: str, value: Any) -> BaseDistribution:
+    """The distribution of a hyperparameter, widened to a value outside it."""
+    found = _Range()
+    space.parameters[name].suggest(found, name)
+    known = found.distribution
+    try:
+        space.parameters[name].check(value)
+        return known
+    except InvalidSpace:
+        assert isinstance(known, (FloatDistribution, IntDistribution))  # a choice is one of the choices
+    low, high = min(known.low, value), max(known.high, value)
+    is_log = known.log and low > 0
+    if isinstance(known, IntDistribution):
+        return IntDistribution(int(low), int(high), log=is_log)
+    return FloatDistribution(low, high, log=is_log)
+
+
+def _record(
+    proposal: Proposal,
+    evaluation: Evaluation,
+    params: Mapping[str, Any],
+    ranges: Distributions,
+    attributes: Mapping[str, Any],
+) -> TrialRecord:
+    """What is to be stored of a trial that no sampler proposed."""
+    trial = create_trial(
+        state=TrialState.FAIL if evaluation.value is None else TrialState.COMPLETE,
+        value=evaluation.value,
+        params=dict(params),
+        distributions=dict(ranges),
+        user_attrs=dict(attributes),
+        intermediate_values=dict(enumerate(evaluation.fold_scores)),
+    )
+    trial.number = proposal.number
+    return TrialRecord(trial, proposal.started, proposal.finished(), {})
 
 
 def failed_configurations(space: SearchSpace, trials: Sequence[FrozenTrial]) -> list[Configuration]:

@@ -132,7 +132,7 @@ class SearchSpace:
                 raise InvalidSpace(f"{what} lacks a value for {name!r}")
             if not active and name in configuration:
                 raise InvalidSpace(
-                    f"{what} sets {name!r}, which exists only when {_when_text(self.parameters[name].when)}"
+                    f"{what} sets {name!r}, which exists only when {when_text(self.parameters[name].when)}"
                 )
             if active:
                 with _in_context(f"{what}: {name}"):
@@ -259,7 +259,7 @@ class SearchSpace:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """One row per hyperparameter for tables: name, range, condition."""
-        return [(name, range_text(p), _when_text(p.when)) for name, p in self.parameters.items()]
+        return [(name, range_text(p), when_text(p.when)) for name, p in self.parameters.items()]
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -284,7 +284,8 @@ def _in_context(what: str) -> Iterator[None]:
         raise InvalidSpace(f"{what}: {error}") from error
 
 
-def _when_text(when: Mapping[str, Any] | None) -> str:
+def when_text(when: Mapping[str, Any] | None) -> str:
+    """A condition for people: ``kernel is rbf or poly``."""
     return " and ".join(
         f"{parent} is {' or '.join(map(str, wanted)) if isinstance(wanted, (list, tuple, set, frozenset)) else wanted}"
         for parent, wanted in (when or {}).items()

@@ -1,0 +1,93 @@
+"""What the commands for one model print."""
+
+from typing import TYPE_CHECKING, Any
+
+from hpo.by_hand import is_better
+from hpo.text import say, table
+from hpo.units import counted, format_duration, format_size
+
+if TYPE_CHECKING:
+    from hpo.by_hand import Tried
+    from hpo.export import Exported
+
+
+def show_exported(exported: "Exported", path: str) -> None:
+    """What ``hpo export`` wrote, what it scored, and how to load it."""
+    metric = exported.metric
+    say(
+        f"trial {exported.trial} of {exported.run}, trained on training and validation rows in "
+        f"{format_duration(exported.fit_seconds)}"
+    )
+    rows = [["validation rows", metric.text(exported.value)], ["reference, there", metric.text(exported.reference)]]
+    if exported.test is not None:
+        rows.append(["sealed test rows", metric.text(exported.test)])
+    table([f"{metric.label} ({metric.direction})", ""], rows)
+    say(exported.about_test)
+    if exported.warnings:
+        say("warnings of the fit: " + ", ".join(f"{count} {name}" for name, count in exported.warnings.items()))
+    size = format_size(exported.n_bytes / 2**20) if exported.n_bytes >= 2**20 else counted(exported.n_bytes, "byte")
+    say(f"wrote {exported.file} ({size}), manifest.json and README.md (the model card) to {exported.path}")
+    more = f", trusted={list(exported.types)!r}" if exported.types else ""
+    more += ", allow_pickle=True" if exported.file.endswith(".joblib") else ""
+    say(f'load it: hpo.load_model({path!r}, digest="{exported.digest}"{more})')
+
+
+def show_try(tried: "Tried") -> None:
+    """What became of a try, against the try before it, the reference and all others."""
+    metric, trial, previous, reference = tried.metric, tried.trial, tried.previous, tried.reference
+    say(f"{tried.run.name}, trial {trial.number}")
+    before = {} if previous is None else previous.params
+    header = ["hyperparameter", "this try", *(["last try"] if previous is not None else []), "reference"]
+    names = [*trial.params, *(name for name in tried.changed if name not in trial.params)]
+    rows = [
+        [
+            f"{name} *" if name in tried.changed else name,
+            _short(trial.params, name),
+            *([_short(before, name)] if previous is not None else []),
+            _short(tried.usual, name),
+        ]
+        for name in names
+    ]
+    rows += [
+        [name, f"{value} (kept)", *([""] if previous is not None else []), ""] for name, value in tried.kept.items()
+    ]
+    table(header, rows)
+    for name, allowed in tried.outside.items():
+        say(f"{name} is outside the space, {allowed}: no sampler would look there")
+    if tried.taken_over_from is not None:
+        say(f"not trained again: the same as {tried.taken_over_from}")
+    if trial.value is None or tried.best is None:
+        say(f"failed: {trial.attributes.get('error', 'no reason is known')}")
+        return
+    than = [
+        f"{_against(tried, other)} than {what}"
+        for what, other in (("the last try", previous), ("the reference", reference))
+        if other
+    ]
+    say(f"{metric.label} {metric.text(trial.value)} ({metric.direction}){': ' if than else ''}{', '.join(than)}")
+    say(
+        f"rank {tried.rank} of the {counted(tried.n_configurations, 'distinct configuration')} evaluated on split "
+        f"{tried.run.name.split}; the best has {metric.text(tried.best)}"
+    )
+    if tried.gap is not None:
+        say(f"on training rows {metric.text(trial.train_score)}: a gap of {tried.gap:#.4g} to the validation rows")
+    learned = "" if trial.n_model_parameters is None else f"; {trial.n_model_parameters:,} model parameters learned"
+    memory = "" if trial.peak_memory_mb != trial.peak_memory_mb else f", {format_size(trial.peak_memory_mb)}"
+    seconds = f"fit {format_duration(trial.fit_seconds)}, score {format_duration(trial.score_seconds)}"
+    say(f"cost: {seconds}{memory}{learned}")
+
+
+def _against(tried: "Tried", other: Any) -> str:
+    """``0.012 better``."""
+    if other.value is None or tried.trial.value is None:
+        return "better"  # than what failed
+    value = tried.trial.value
+    if is_better(value, other.value) or is_better(other.value, value):
+        return f"{abs(value - other.value):.3g} {'better' if value > other.value else 'worse'}"
+    return "no better"
+
+
+def _short(values: Any, name: str) -> str:
+    if name not in values:
+        return "-"
+    return f"{values[name]:.6g}" if isinstance(values[name], float) else str(values[name])
