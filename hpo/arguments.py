@@ -118,6 +118,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``hpo run``."""
     parser.add_argument("--sampler", default="tpe", metavar="NAME", help="as hpo samplers lists; default: %(default)s")
+    parser.add_argument("--pruner", metavar="NAME", help="ends hopeless trials early, as hpo samplers lists")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler; default: %(default)s")
     parser.add_argument("--split", type=int, default=0, metavar="N", help="of the rows; default: %(default)s")
     parser.add_argument("--trials", type=int, metavar="N", help="budget in all; default: 50, or the whole grid")

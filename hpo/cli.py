@@ -117,6 +117,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         run = run_study(
             definition,
             sampler=arguments.sampler,
+            pruner=arguments.pruner,
             seed=arguments.seed,
             split=arguments.split,
             trials=arguments.trials,
@@ -146,6 +147,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from hpo.comparison.across import AcrossStudies
     from hpo.comparison.images import check_target, write_figures
     from hpo.comparison.protocol import compare
+    from hpo.pruning import check_suitable
     from hpo.samplers import find_sampler
 
     numbers = QUICK if arguments.quick else FULL
@@ -160,7 +162,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         samplers = [find_sampler(sampler) for sampler in _split_samplers(arguments.samplers)]
         for study in studies:  # the last is refused before the first is run
             for sampler in samplers:
-                sampler.check(study.space)
+                check_suitable(sampler, study)
     comparisons, is_cut, resources = [], False, _resources(arguments)
     for study in studies:
         begun = time.monotonic()

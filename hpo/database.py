@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from hpo import frames, locks, records
 from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
 from hpo.opening import as_url, clear_errors, create_mysql_tables, engine_options, prepare_file, set_pragmas
+from hpo.results import LearningCurve
 from hpo.run_name import RunName
 
 _PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
@@ -236,6 +237,12 @@ class StudyDatabase:
         with self._reading() as connection:
             self._has_held = self._has_held or sa.inspect(connection).has_table(records.held.name)
             return records.read_held(connection, study_id) if self._has_held else {}
+
+    def curves(self, study_id: int) -> dict[int, dict[int, LearningCurve]]:
+        """What a pruner saw of a run's trials: number -> fold -> learning curve. Makes their table where needed."""
+        self._create(records.learning_curves)
+        with self._reading() as connection:
+            return records.read_curves(connection, study_id)
 
     def record_test_score(self, study: str, context: str, configuration: str, result: Mapping[str, Any]) -> None:
         """Note what the sealed test rows said of a configuration; see :func:`hpo.records.write_test_score`."""

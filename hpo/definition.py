@@ -22,7 +22,7 @@ Scorer = str | Callable[..., float]
 # What is stored with a trial under a name of ours; further metrics are stored beside it under theirs.
 RESERVED_ATTRIBUTES = (
     "train_score", "fit_seconds", "score_seconds", "sampler_seconds", "peak_memory_mb", "n_model_parameters",
-    "warnings", "error", "traceback", "configuration", "duplicate_of",
+    "warnings", "error", "traceback", "configuration", "duplicate_of", "pruned_at",
 )  # fmt: skip
 
 

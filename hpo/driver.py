@@ -196,7 +196,7 @@ class Driver:
             job.name,
             budget,
             fixed={"hash_sampler": sampler.hash} if sampler is not None and sampler.hash else {},
-            initial={"threads": job.threads, **({"lag": job.lag} if sampler and sampler.kind.is_adaptive else {})},
+            initial={"threads": job.threads, **({"lag": job.lag} if sampler and sampler.is_adaptive else {})},
         )
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session.database.holding(str(job.name), study_id))

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from hpo.evaluation import Problem, evaluate_folds
 from hpo.hyperparameters import Configuration
 from hpo.results import FoldResult
+from hpo.steps import Watching
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Unit:
         configuration: stored values of the hyperparameters; None is the reference.
         folds: their numbers.
         seconds: that are left of the trial's limit, or None.
+        watching: what decides while its one fold is trained whether to go on, or None.
     """
 
     run: str
@@ -30,6 +32,7 @@ class Unit:
     configuration: Configuration | None
     folds: tuple[int, ...]
     seconds: float | None = None
+    watching: Watching | None = None
 
     def is_of(self, run: str, number: int | None) -> bool:
         """Whether it belongs to a trial, or to any of the run."""
@@ -107,7 +110,8 @@ class InProcess:
         """Evaluate the first of the queue."""
         unit = self._waiting.popleft()
         problem = self._problem(unit.split)
-        return UnitResult(unit, tuple(evaluate_folds(problem, problem.used(unit.configuration), unit.folds)))
+        used = problem.used(unit.configuration)
+        return UnitResult(unit, tuple(evaluate_folds(problem, used, unit.folds, unit.watching)))
 
     def give_back(self) -> list[Unit]:
         """All that waits: nothing is under way between two calls."""

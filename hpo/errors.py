@@ -38,6 +38,14 @@ class UnknownSampler(HpoError):
     """No sampler of that name, or no such option of it."""
 
 
+class UnknownPruner(HpoError):
+    """No pruner of that name."""
+
+
+class UnsuitablePruner(HpoError):
+    """A pruner that has nothing to watch in this study."""
+
+
 class UnsuitableSampler(HpoError):
     """A sampler that cannot search this space, or that lacks what it needs."""
 

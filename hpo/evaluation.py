@@ -1,6 +1,7 @@
 """One configuration -> its scores and costs. Pure: no Optuna, no database."""
 
 import copy
+import functools
 import math
 import time
 import traceback
@@ -14,8 +15,9 @@ import numpy as np
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
 from hpo.parameters import count_parameters
-from hpo.results import Evaluation, FoldResult, combine
+from hpo.results import Evaluation, FoldResult, LearningCurve, combine
 from hpo.splits import Partition, partition
+from hpo.steps import Pruned, Watching, fit_watched
 
 _LONGEST_MESSAGE = 300
 _LONGEST_TRACE = 4000
@@ -107,13 +109,16 @@ def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:
     return combine(problem.metric, list(evaluate_folds(problem, used, range(problem.n_folds))))
 
 
-def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[int]) -> Iterator[FoldResult]:
+def evaluate_folds(
+    problem: Problem, used: Mapping[str, Any], folds: Iterable[int], watching: Watching | None = None
+) -> Iterator[FoldResult]:
     """Train and score fold by fold, until one fails.
 
     Args:
         problem: definition, data and rows.
         used: the hyperparameters as the estimator is given them.
         folds: their numbers, or TEST_FOLD; each is trained by itself, whatever else is in the list.
+        watching: the pruner that may end the training of a fold, or None.
     """
     unfitted = None
     peak = _PeakMemory()
@@ -125,13 +130,20 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
         n_model_parameters: int | None = None
         error: str | None = None
         trace: str | None = None
+        curve: LearningCurve | None = None
+        is_pruned = False
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             try:
                 if unfitted is None:
                     unfitted = problem.estimator(used)
                 rows = problem.partition.fold(fold)
-                scores, train_score, n_model_parameters = _fit_and_score(problem, unfitted, *rows, meter)
+                scores, train_score, n_model_parameters, curve = _fit_and_score(
+                    problem, unfitted, *rows, meter, watching
+                )
+            except Pruned as pruned:
+                curve, is_pruned = pruned.curve, True
+                scores = {problem.metric: curve.scores[-1]}
             except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
                 error = _one_line(failure)
                 trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]
@@ -149,23 +161,33 @@ def evaluate_folds(problem: Problem, used: Mapping[str, Any], folds: Iterable[in
             error=error,
             trace=trace,
             n_model_parameters=n_model_parameters,
+            curve=curve,
+            is_pruned=is_pruned and error is None,
         )
         if error is not None:
             return
 
 
 def _fit_and_score(
-    problem: Problem, unfitted: Any, train: Any, validation: Any, meter: "_Meter"
-) -> tuple[dict[str, float], float, int | None]:
+    problem: Problem, unfitted: Any, train: Any, validation: Any, meter: "_Meter", watching: Watching | None
+) -> tuple[dict[str, float], float, int | None, LearningCurve | None]:
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
     estimator = copy.deepcopy(unfitted)  # never fitted, so as good as a clone, and several times faster
+    metric = _metric_scorer(problem)
+    target = () if y_train is None else (y_train,)
+    score = functools.partial(meter.scored, metric, estimator, X_validation, y_validation)
+    watcher = None if watching is None else watching.begin(score)
     with meter.fitting():
-        estimator.fit(X_train, **fit_params) if y_train is None else estimator.fit(X_train, y_train, **fit_params)
+        if watcher is None:
+            estimator.fit(X_train, *target, **fit_params)
+        else:
+            fit_watched(estimator, lambda: estimator.fit(X_train, *target, **fit_params), watcher)
     with meter.scoring():
         scores = {name: float(score) for name, score in problem.scorer(estimator, X_validation, y_validation).items()}
-        train_score = float(_metric_scorer(problem)(estimator, X_train, y_train))
-    return scores, train_score, count_parameters(estimator)  # neither fitting nor scoring: in nobody's time
+        train_score = float(metric(estimator, X_train, y_train))
+    curve = None if watcher is None else watcher.curve
+    return scores, train_score, count_parameters(estimator), curve  # to count is neither fitting nor scoring
 
 
 def score_fitted(problem: Problem, fitted: Any, fold: int) -> FoldResult:
@@ -198,6 +220,14 @@ class _Meter:
 
     def scoring(self) -> "_Stopwatch":
         return _Stopwatch(self, "score_seconds")
+
+    def scored(self, scorer: Callable[..., float], *arguments: Any) -> float:
+        """A score in the middle of a fit, whose time does not belong to the fit."""
+        before = self.score_seconds
+        with self.scoring():
+            score = float(scorer(*arguments))
+        self.fit_seconds -= self.score_seconds - before
+        return score
 
 
 class _PeakMemory:

@@ -196,14 +196,15 @@ def serve() -> None:
     answer("ready")
     while True:
         request = waiting.get()
+        unit = request.unit
         try:
-            problem = _problem(request.path, request.unit.split)
-            used = problem.used(request.unit.configuration)
+            problem = _problem(request.path, unit.split)
+            used = problem.used(unit.configuration)
         except Exception as error:  # noqa: BLE001 - whatever it is, no trial can be evaluated here
             answer("broken", f"an evaluator cannot read the study: {type(error).__name__}: {error}")
             continue
         answer("begun")
-        for result in _limited(evaluate_folds(problem, used, request.unit.folds), request.memory_mb):
+        for result in _limited(evaluate_folds(problem, used, unit.folds, unit.watching), request.memory_mb):
             answer("fold", result)
         answer("done")
 

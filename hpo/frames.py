@@ -14,6 +14,8 @@ from hpo.errors import UnknownRun
 from hpo.run_name import RunName
 
 HASHES = ("data", "split", "space", "estimator", "metric", "start")
+# Optuna gives a pruned trial its last score for a value; it is none that can be compared.
+_COMPLETE_VALUE = sa.case((t.trials.c.state == TrialState.COMPLETE, t.trial_values.c.value))
 _IDENTITY = ["study", "version", "sampler", "split", "seed"]
 
 
@@ -39,7 +41,7 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
             ),
             sa.func.min(t.trials.c.datetime_start).label("started"),
             sa.func.max(t.trials.c.datetime_complete).label("finished"),
-            sa.func.max(t.trial_values.c.value).label("best"),
+            sa.func.max(_COMPLETE_VALUE).label("best"),
         )
         .join(t.trial_values, t.trial_values.c.trial_id == t.trials.c.trial_id, isouter=True)
         .group_by(t.trials.c.study_id)
@@ -97,7 +99,7 @@ def trials(connection: sa.Connection, *, run: str | None = None, study: str | No
             wanted.c.study_name.label("run"),
             t.trials.c.number,
             sa.cast(t.trials.c.state, sa.String).label("state"),
-            t.trial_values.c.value,
+            _COMPLETE_VALUE.label("value"),
             t.trials.c.datetime_start.label("started"),
             t.trials.c.datetime_complete.label("finished"),
         )

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -13,43 +12,17 @@ from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.hyperparameters import Configuration
 from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, UNFINISHED, RunOptions, Told
 from hpo.progress import Progress
-from hpo.proposals import ManualProposal, Proposal, Proposals, ReferenceProposal, WorkingStudy
-from hpo.results import Evaluation, FoldResult, combine
+from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
+from hpo.pruning import Pruning
+from hpo.results import Evaluation, FoldResult, LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession
+from hpo.under_way import UnderWay
 from hpo.units import format_duration
 
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
 _DEATHS = -1  # where they are held, beside the folds
-
-
-@dataclass
-class _UnderWay:
-    """A trial between its proposal and its record; or a stored one that counts as running on a resumed run."""
-
-    number: int
-    proposal: Proposal | None = None
-    stored: FrozenTrial | None = None
-    evaluation: Evaluation | None = None
-    origin: str | None = None
-    results: dict[int, FoldResult] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)
-    deaths: int = 0
-    was_held: bool = False
-
-    @property
-    def key(self) -> str | None:
-        return None if self.proposal is None else self.proposal.key
-
-    @property
-    def is_finished(self) -> bool:
-        return self.evaluation is not None or self.stored is not None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is known of it, and nobody is at it."""
-        return not self.is_finished and not self.asked and not self.results
 
 
 class RunLoop:
@@ -85,7 +58,7 @@ class RunLoop:
         self._metric, self._n_folds = session.definition.shown_metric.key, session.n_folds(name.split)
         stored = session.database.optuna_trials(study_id)
         self._check(stored)
-        self._is_adaptive = sampler is not None and sampler.kind.is_adaptive
+        self._is_adaptive = sampler is not None and sampler.is_adaptive
         lag = int(session.database.attributes(study_id).get("lag", 1)) if self._is_adaptive else 1
         if self._is_adaptive and options.lag not in {None, lag}:
             raise InvalidOption(f"lag={options.lag}: {name} has the lag {lag} and keeps it; leave the option out")
@@ -113,12 +86,21 @@ class RunLoop:
             )
         self._recorded = {trial.number: trial for trial in stored}
         self._told = Told(options)
+        self._pruning: Pruning | None = None
+        self._curves: dict[int, dict[int, LearningCurve]] = {}
+        if sampler is not None and sampler.pruner is not None:
+            self._pruning = Pruning(sampler.pruner, str(name), self._n_folds)
+            if not sampler.pruner.watches_folds:
+                self._curves = session.database.curves(study_id)
         for trial in stored[:n_told]:
-            self._told.add(trial)
-        self._under_way = {trial.number: _UnderWay(trial.number, stored=trial) for trial in stored[n_told:]}
+            self._add_told(trial)
+        self._under_way = {trial.number: UnderWay(trial.number, stored=trial) for trial in stored[n_told:]}
         self._held = session.database.held(study_id)
         is_reference = sampler is None and by_hand is None
         self._origins = session.evaluations(name.split) if options.reuse and not is_reference else {}
+        if self._pruning is not None:  # another run's trial may be one that the pruner would have ended here
+            own = f"{name}#"
+            self._origins = {key: origin for key, origin in self._origins.items() if origin.startswith(own)}
         self._n_proposed = self.n_recorded = len(stored)
         self._ended: str | None = None
         self.reason: str | None = None
@@ -249,17 +231,17 @@ class RunLoop:
 
     def _propose(self) -> None:
         proposal = self._proposals.propose()
-        trial = _UnderWay(proposal.number, proposal)
+        trial = UnderWay(proposal.number, proposal, n_told=self._told.n)
         self._n_proposed += 1
         self._under_way[trial.number] = trial
         held = self._held.pop((trial.number, proposal.key), None)
         if held is not None:
             trial.deaths = held.pop(_DEATHS, {}).get("deaths", 0)
-            trial.results = {fold: FoldResult(**result) for fold, result in held.items()}
+            trial.results = {fold: FoldResult.from_json(result) for fold, result in held.items()}
             trial.was_held = True
             self._settle(trial)
 
-    def _take_over(self, trial: _UnderWay) -> None:
+    def _take_over(self, trial: UnderWay) -> None:
         """The stored result of an equal configuration in the same context, where there is one."""
         origin = self._origins.get(trial.key or "")
         if origin is None:
@@ -273,15 +255,17 @@ class RunLoop:
         trial.evaluation = Evaluation.from_stored(found.value, folds, found.user_attrs)
         trial.origin = found.user_attrs.get("duplicate_of", origin)
 
-    def _waits_for_an_equal(self, trial: _UnderWay) -> bool:
+    def _waits_for_an_equal(self, trial: UnderWay) -> bool:
         """Whether an earlier trial under way is the same, so that it need not be trained twice."""
         if not self._options.reuse:
             return False
         return any(o.number < trial.number and o.key == trial.key for o in self._under_way.values())
 
-    def _units(self, trial: _UnderWay, unit_seconds: float) -> list[Unit]:
+    def _units(self, trial: UnderWay, unit_seconds: float) -> list[Unit]:
         assert trial.proposal is not None  # a stored one is finished
         folds = [fold for fold in range(self._n_folds) if fold not in trial.results and fold not in trial.asked]
+        if self._pruning is not None:  # one after the other: each decides whether there is a next
+            folds = [] if trial.asked else folds[:1]
         fold_seconds = self.seconds / self._n_results if self._n_results else unit_seconds
         size = max(1, min(math.ceil(unit_seconds / max(fold_seconds, 1e-9)), self._n_folds))
         limit = self._options.trial_timeout
@@ -289,24 +273,26 @@ class RunLoop:
         trial.asked |= set(folds)
         configuration = trial.proposal.configuration
         return [
-            Unit(str(self.name), trial.number, self.name.split, configuration, tuple(folds[i : i + size]), left)
+            Unit(
+                str(self.name), trial.number, self.name.split, configuration, tuple(folds[i : i + size]), left,
+                None if self._pruning is None else self._pruning.watching(trial.n_told, trial.number, folds[i]),
+            )
             for i in range(0, len(folds), size)
-        ]
+        ]  # fmt: skip
 
-    def _settle(self, trial: _UnderWay) -> None:
-        """The trial's evaluation, once every fold up to the first failure is known."""
-        failed = min((fold for fold, result in trial.results.items() if result.error), default=self._n_folds - 1)
-        if not trial.results.keys() >= set(range(failed + 1)):
+    def _settle(self, trial: UnderWay) -> None:
+        """The trial's evaluation, once every fold that it needs is known."""
+        evaluation = trial.combined(self._metric, self._n_folds, self._pruning)
+        if evaluation is None:
             return
-        evaluation = combine(self._metric, [trial.results[fold] for fold in range(failed + 1)])
         seconds, limit = evaluation.fit_seconds + evaluation.score_seconds, self._options.trial_timeout
-        if evaluation.error is None and limit is not None and seconds > limit:
+        if evaluation.value is not None and limit is not None and seconds > limit:
             error = f"TrialTimeout: its folds took {format_duration(seconds)} together"
             evaluation = dataclasses.replace(evaluation, value=None, error=error)
         trial.evaluation = evaluation
 
     def _hold(
-        self, trial: _UnderWay, results: Mapping[int, FoldResult], *, died: bool = False, worth: float = _WORTH_HOLDING
+        self, trial: UnderWay, results: Mapping[int, FoldResult], *, died: bool = False, worth: float = _WORTH_HOLDING
     ) -> None:
         """Store what is known of a trial that cannot be recorded yet, where it was dear."""
         if trial.proposal is None or trial.origin is not None:
@@ -318,11 +304,11 @@ class RunLoop:
             self._session.database.hold(self._study_id, trial.number, trial.proposal.key, held)
             trial.was_held = True
 
-    def _tell(self, trial: _UnderWay, progress: Progress) -> None:
+    def _tell(self, trial: UnderWay, progress: Progress) -> None:
         """Tell the sampler of a finished trial, and record it unless it is stored."""
         if trial.stored is not None:
             self._proposals.retell(trial.stored)
-            self._told.add(trial.stored)
+            self._add_told(trial.stored)
             return
         proposal, evaluation = trial.proposal, trial.evaluation
         assert proposal is not None  # it is not stored
@@ -339,7 +325,9 @@ class RunLoop:
             record = dataclasses.replace(record, was_held=True)
         self._session.database.record(str(self.name), self._study_id, record)
         self._recorded[trial.number] = record.trial
-        self._told.add(record.trial)
+        if record.curves:
+            self._curves[trial.number] = dict(record.curves)
+        self._add_told(record.trial)
         if self._options.reuse and evaluation.value is not None:
             self._origins.setdefault(proposal.key, f"{self.name}#{trial.number}")
         self.n_recorded += 1
@@ -347,3 +335,9 @@ class RunLoop:
         self.n_reused += trial.origin is not None
         self.warnings.update(evaluation.warnings)
         progress.told(self.name, evaluation.value, evaluation.error, is_reused=trial.origin is not None)
+
+    def _add_told(self, trial: FrozenTrial) -> None:
+        """One more was told, in order."""
+        self._told.add(trial)
+        if self._pruning is not None:
+            self._pruning.add(trial, self._curves.get(trial.number, {}))

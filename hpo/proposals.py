@@ -111,7 +111,7 @@ class WorkingStudy:
         self._proposed = {space.key(trial.params) for trial in stored}
         self._persistent: BaseSampler | None = None
         if sampler.kind.is_per_run:
-            self._persistent = sampler.build(space, derive_seed(run.study, sampler.label, run.seed))
+            self._persistent = sampler.build(space, derive_seed(run.study, sampler.search_label, run.seed))
         if retry_failed and isinstance(self._persistent, GridSampler):
             self._persistent.retry(failed_configurations(space, stored))
 
@@ -140,7 +140,7 @@ class WorkingStudy:
         if number < len(self._start):
             self._study.enqueue_trial(self._start[number])
         self._study.sampler = self._persistent or self._sampler.build(
-            self._space, derive_seed(self._run.study, self._sampler.label, self._run.seed, number)
+            self._space, derive_seed(self._run.study, self._sampler.search_label, self._run.seed, number)
         )
         trial = self._study.ask()
         configuration = self._space.suggest(trial)
@@ -167,11 +167,10 @@ class WorkingStudy:
             proposal.trial.report(score, fold)
         for name, value in attributes.items():
             proposal.trial.set_user_attr(name, value)
-        if evaluation.value is None:
-            told = self._study.tell(proposal.trial, state=TrialState.FAIL)
-        else:
-            told = self._study.tell(proposal.trial, evaluation.value)
-        return TrialRecord(told, proposal.started, proposal.finished(), proposal.sampler_state)
+        told = self._study.tell(proposal.trial, evaluation.value, _state(evaluation))
+        return TrialRecord(
+            told, proposal.started, proposal.finished(), proposal.sampler_state, curves=evaluation.curves
+        )
 
     def retell(self, trial: FrozenTrial) -> None:
         """Tell the sampler what became of a stored trial that counted as running."""
@@ -241,6 +240,12 @@ class ManualProposal:
         """Nobody learns from it."""
 
 
+def _state(evaluation: Evaluation) -> TrialState:
+    if evaluation.pruned_at is not None:
+        return TrialState.PRUNED
+    return TrialState.FAIL if evaluation.value is None else TrialState.COMPLETE
+
+
 class _Range:
     """Is suggested into: remembers the distribution that was asked for."""
 
@@ -287,7 +292,7 @@ def _record(
 ) -> TrialRecord:
     """What is to be stored of a trial that no sampler proposed."""
     trial = create_trial(
-        state=TrialState.FAIL if evaluation.value is None else TrialState.COMPLETE,
+        state=_state(evaluation),
         value=evaluation.value,
         params=dict(params),
         distributions=dict(ranges),

@@ -6,7 +6,7 @@ inserts take well under one. A test proves that what is written here equals what
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo.errors import RunInUse
+from hpo.results import LearningCurve
 
 studies = models.StudyModel.__table__
 directions = models.StudyDirectionModel.__table__
@@ -41,7 +42,17 @@ held = sa.Table(
     sa.Column("result", sa.Text, nullable=False),
 )
 
-# The other table of ours: what the sealed test rows said. A row is an opening of the seal, so it outlives its run.
+# Learning curves that a pruner saw, which decide what it does with later trials.
+learning_curves = sa.Table(
+    "hpo_learning_curves",
+    sa.MetaData(),
+    sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("fold", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("curve", sa.Text, nullable=False),
+)
+
+# What the sealed test rows said. A row is an opening of the seal, so it outlives its run.
 test_scores = sa.Table(
     "hpo_test_scores",
     sa.MetaData(),
@@ -76,6 +87,7 @@ class TrialRecord:
         started, finished: aware times.
         sampler_state: study system attributes that the trial's proposal changed.
         was_held: whether results of it were held, which now go.
+        curves: fold -> what a pruner saw of its training.
     """
 
     trial: FrozenTrial
@@ -83,6 +95,7 @@ class TrialRecord:
     finished: datetime
     sampler_state: Mapping[str, Any]
     was_held: bool = False
+    curves: Mapping[int, LearningCurve] = field(default_factory=dict)
 
 
 def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, Any]) -> int:
@@ -140,8 +153,7 @@ def write_trial(connection: sa.Connection, run: str, study_id: int, record: Tria
     }
     inserted = connection.execute(_INSERT[trials], row)
     trial_id: int = inserted.inserted_primary_key[0]  # type: ignore[index]
-    if trial.state == TrialState.COMPLETE:
-        assert trial.value is not None  # Optuna refuses a COMPLETE trial without a finite value
+    if trial.value is not None:  # a pruned one's is its last score: Optuna's rule
         value = {"trial_id": trial_id, "objective": 0, "value": trial.value, "value_type": _FINITE}
         connection.execute(_INSERT[trial_values], value)
     _insert_many(connection, trial_params, _param_rows(trial, trial_id))
@@ -150,6 +162,8 @@ def write_trial(connection: sa.Connection, run: str, study_id: int, record: Tria
     _insert_many(connection, trial_system_attributes, _attribute_rows(trial_id, trial.system_attrs))
     if record.sampler_state:
         write_attributes(connection, study_id, record.sampler_state, study_system_attributes)
+    if record.curves:
+        connection.execute(learning_curves.insert(), _curve_rows(study_id, trial.number, record.curves))
     if record.was_held:
         connection.execute(held.delete().where(held.c.study_id == study_id, held.c.number <= trial.number))
 
@@ -183,6 +197,16 @@ def read_held(connection: sa.Connection, study_id: int) -> dict[tuple[int, str],
     return found
 
 
+def read_curves(connection: sa.Connection, study_id: int) -> dict[int, dict[int, LearningCurve]]:
+    """What a pruner saw of a run's trials: number -> fold -> learning curve."""
+    found: dict[int, dict[int, LearningCurve]] = {}
+    for row in connection.execute(sa.select(learning_curves).where(learning_curves.c.study_id == study_id)):
+        stored = json.loads(row.curve)
+        curve = LearningCurve(tuple(stored["steps"]), tuple(stored["scores"]), stored["state"])
+        found.setdefault(row.number, {})[row.fold] = curve
+    return found
+
+
 def write_test_score(
     connection: sa.Connection, study: str, context: str, configuration: str, result: Mapping[str, Any]
 ) -> None:
@@ -207,8 +231,9 @@ def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) ->
 def delete_run(connection: sa.Connection, study_id: int) -> None:
     """Delete a run and all that belongs to it."""
     lock_run(connection, study_id)
-    if sa.inspect(connection).has_table(held.name):
-        connection.execute(held.delete().where(held.c.study_id == study_id))
+    for table in (held, learning_curves):
+        if sa.inspect(connection).has_table(table.name):
+            connection.execute(table.delete().where(table.c.study_id == study_id))
     own = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
     for table in (trial_values, trial_params, trial_folds, trial_attributes, trial_system_attributes, heartbeats):
         connection.execute(table.delete().where(table.c.trial_id.in_(own)))
@@ -219,6 +244,13 @@ def delete_run(connection: sa.Connection, study_id: int) -> None:
 def _insert_many(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(_INSERT[table], rows)
+
+
+def _curve_rows(study_id: int, number: int, curves: Mapping[int, LearningCurve]) -> list[dict[str, Any]]:
+    return [
+        {"study_id": study_id, "number": number, "fold": fold, "curve": json.dumps(asdict(curve))}
+        for fold, curve in curves.items()
+    ]
 
 
 def _param_rows(trial: FrozenTrial, trial_id: int) -> list[dict[str, Any]]:

@@ -13,6 +13,21 @@ from hpo.definition import RESERVED_ATTRIBUTES
 
 
 @dataclass(frozen=True)
+class LearningCurve:
+    """What a pruner saw of one training.
+
+    Attributes:
+        steps: epochs, iterations or estimators trained, rising.
+        scores: validation score after each, the scorer's sign.
+        state: what the pruner noted of the trial: successive halving keeps its rungs there.
+    """
+
+    steps: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FoldResult:
     """What became of one configuration on one fold.
 
@@ -24,6 +39,8 @@ class FoldResult:
         warnings: category -> how often it was raised.
         error: type and message in one line, or None; ``trace`` the end of the traceback.
         n_model_parameters: how many numbers the fitted estimator learned; None where unknown.
+        curve: its training, where a pruner watched.
+        is_pruned: whether the pruner ended it; ``scores`` then has the metric alone, as it was last.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -35,6 +52,15 @@ class FoldResult:
     error: str | None = None
     trace: str | None = None
     n_model_parameters: int | None = None
+    curve: LearningCurve | None = None
+    is_pruned: bool = False
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "FoldResult":
+        """The result that ``dataclasses.asdict`` and JSON made a mapping of."""
+        curve = stored.get("curve")
+        found = None if curve is None else LearningCurve(tuple(curve["steps"]), tuple(curve["scores"]), curve["state"])
+        return cls(**{**stored, "curve": found})
 
     @property
     def seconds(self) -> float:
@@ -47,7 +73,7 @@ class Evaluation:
     """What became of one configuration.
 
     Attributes:
-        value: mean validation score over the folds, the scorer's sign; None when it failed.
+        value: mean validation score over the folds, the scorer's sign; None when it failed or was pruned.
         train_score: mean score on the training rows, or None.
         fold_scores: validation score of each fold that was finished.
         extra_scores: further metric -> mean validation score.
@@ -57,6 +83,8 @@ class Evaluation:
         error: type and message in one line, or None.
         trace: the end of the traceback, or None.
         n_model_parameters: how many numbers the fitted estimator learned, the most of any fold; None where unknown.
+        pruned_at: where a pruner ended it, as in ``fold 2 of 5``, or None.
+        curves: fold -> what the pruner saw of its training.
     """
 
     value: float | None
@@ -70,6 +98,8 @@ class Evaluation:
     error: str | None = None
     trace: str | None = None
     n_model_parameters: int | None = None
+    pruned_at: str | None = None
+    curves: Mapping[int, LearningCurve] = field(default_factory=dict)
 
     def attributes(self) -> dict[str, Any]:
         """What is stored with the trial: short JSON values."""
@@ -84,6 +114,7 @@ class Evaluation:
             "n_model_parameters": self.n_model_parameters,
             "error": self.error,
             "traceback": self.trace,
+            "pruned_at": self.pruned_at,
         }
         attributes |= {name: value for name, value in optional.items() if value is not None}
         if self.warnings:
@@ -106,8 +137,14 @@ class Evaluation:
         )
 
 
-def combine(metric: str, results: Sequence[FoldResult]) -> Evaluation:
-    """The evaluation of a configuration from its folds, in their order; what follows a failed fold is left out."""
+def combine(metric: str, results: Sequence[FoldResult], *, pruned_at: str | None = None) -> Evaluation:
+    """The evaluation of a configuration from its folds, in their order; what follows a failed fold is left out.
+
+    Args:
+        metric: stored name of the metric that is tuned.
+        results: of the folds that are known.
+        pruned_at: where a pruner ended it, or None.
+    """
     error = next((result.error for result in results if result.error), None)
     if error is not None:
         results = results[: [result.error for result in results].index(error) + 1]
@@ -120,12 +157,12 @@ def combine(metric: str, results: Sequence[FoldResult]) -> Evaluation:
     for result in results:
         caught.update(result.warnings)
     return Evaluation(
-        value=None if error else float(np.mean(fold_scores)),
+        value=None if error or pruned_at else float(np.mean(fold_scores)),
         train_score=float(np.mean(trains)) if trains and all(map(math.isfinite, trains)) else None,
         fold_scores=fold_scores,
         extra_scores={
             name: float(np.mean([result.scores[name] for result in scored]))
-            for name in (scored[0].scores if scored else {})
+            for name in (scored[0].scores if scored and pruned_at is None else {})
             if name != metric and all(math.isfinite(result.scores[name]) for result in scored)
         },
         fit_seconds=sum(result.fit_seconds for result in results),
@@ -135,4 +172,6 @@ def combine(metric: str, results: Sequence[FoldResult]) -> Evaluation:
         error=error,
         trace=next((result.trace for result in results if result.trace), None),
         n_model_parameters=max(sizes, default=None),
+        pruned_at=pruned_at,
+        curves={fold: result.curve for fold, result in enumerate(results) if result.curve is not None},
     )

@@ -13,6 +13,7 @@ from hpo.errors import RunFailed
 from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
 from hpo.progress import Progress
+from hpo.pruning import check_suitable
 from hpo.run_name import RunName
 from hpo.runs import Run
 from hpo.samplers import Factory, Sampler, find_sampler
@@ -24,6 +25,7 @@ def run(
     study: "StudyDefinition | str | Path",
     *,
     sampler: "str | Factory | Sampler" = "tpe",
+    pruner: str | None = None,
     seed: int = 0,
     split: int = 0,
     trials: int | None = None,
@@ -45,6 +47,8 @@ def run(
     Args:
         study: a definition, the name of a study, or the path of a script.
         sampler: name, name with options as in ``"tpe(n_startup_trials=20)"``, or factory seed -> optuna sampler.
+        pruner: ends hopeless trials early: ``"racing"`` over folds; ``"median"``, ``"percentile"``, ``"halving"`` or
+            ``"hyperband"`` over training. The same as a sampler with a plus sign, ``"tpe+racing"``.
         seed, split: whole numbers from 0; the split decides which rows train and which validate.
         trials: total number of trials the run is to have; None is the whole grid, or 50.
         database: a :class:`StudyDatabase`, a URL, a path, ``":memory:"``, or None for the default.
@@ -69,9 +73,9 @@ def run(
     """
     options = RunOptions(trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag)
     workers = check_workers(workers)
-    chosen = find_sampler(sampler)
+    chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
     definition = find_study(study)
-    chosen.check(definition.space)
+    check_suitable(chosen, definition)
     check_numbers(seed=seed, split=split)
     check_scheduler(workers)
     begun = time.monotonic()

@@ -1,9 +1,11 @@
 """One table of samplers: what each is, how it is built, what it needs and supports."""
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import importlib.util
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
 from hpo.grid import GridSampler
 from hpo.hyperparameters import Categorical
+from hpo.pruners import Pruner, make_pruner
 from hpo.qmc import QMCSampler
 from hpo.space import SearchSpace
 from hpo.units import one_line
@@ -142,17 +145,37 @@ class Sampler:
         kind: its row in the table.
         options: given in parentheses.
         hash: fingerprint of a user's own factory; empty for those in the table.
+        pruner: what ends hopeless trials early, or None; the label then has it too, as in ``tpe+racing``.
     """
 
     label: str
     kind: SamplerKind
     options: Mapping[str, Any]
     hash: str = ""
+    pruner: Pruner | None = None
 
     @property
     def is_grid(self) -> bool:
         """Whether it walks the grid, whose size is its natural budget."""
         return self.kind is SAMPLERS["grid"]
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether what becomes of a trial depends on the results so far."""
+        return self.kind.is_adaptive or self.pruner is not None
+
+    @property
+    def search_label(self) -> str:
+        """The label without the pruner: what seeds are derived from, so that a pruner changes no first proposal."""
+        return self.label.partition("+")[0] if self.pruner is not None else self.label
+
+    def with_pruner(self, pruner: str) -> "Sampler":
+        """This sampler with a pruner, given as its name or its name with options."""
+        if self.pruner is not None:
+            raise InvalidOption(f"{self.label} has a pruner already: leave {pruner} out")
+        name, options = _parse(pruner)
+        made = make_pruner(name, options)
+        return dataclasses.replace(self, label=f"{self.label}+{_label(name, options)}", pruner=made)
 
     def check(self, space: SearchSpace) -> None:
         """Raise UnsuitableSampler where this sampler cannot search the space, before anything is trained."""
@@ -187,13 +210,18 @@ class Sampler:
 def find_sampler(given: "str | Factory | Sampler") -> Sampler:
     """The sampler of a name, of a name with options, or of a factory ``seed -> optuna sampler``.
 
+    A pruner follows a plus sign: ``tpe+racing``, ``random+median(n_startup_trials=8)``.
+
     Raises:
-        UnknownSampler, InvalidOption: what is known.
+        UnknownSampler, UnknownPruner, InvalidOption: what is known.
     """
     if isinstance(given, Sampler):
         return given
     if callable(given):
         return _from_factory(getattr(given, "__name__", type(given).__name__), given)
+    with_pruner = re.fullmatch(r"(.+?)\+([A-Za-z_]\w*(?:\(.*\))?)", given.strip()) if isinstance(given, str) else None
+    if with_pruner is not None:
+        return find_sampler(with_pruner[1]).with_pruner(with_pruner[2])
     name, options = _parse(given)
     if name in SAMPLERS:
         kind = SAMPLERS[name]

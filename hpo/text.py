@@ -105,6 +105,8 @@ def show_outcome(run: "Run") -> None:
     n_failed = int((trials["state"] == "FAIL").sum())
     what = [counted(len(trials), "trial")]
     what += [f"{n_failed} failed"] if n_failed else []
+    n_pruned = int((trials["state"] == "PRUNED").sum())
+    what += [f"{n_pruned} pruned"] if n_pruned else []
     what += [f"{outcome.n_new} new"] if outcome.n_new != len(trials) else []
     what += [f"{outcome.n_reused} reused without training"] if outcome.n_reused else []
     endings = {"target": "target reached", "patience": "patience ended", "exhausted": "nothing left to try"}
@@ -265,6 +267,7 @@ def show_across(together: "AcrossStudies") -> None:
 
 def show_samplers() -> None:
     """``hpo samplers``."""
+    from hpo.pruners import PRUNERS
     from hpo.samplers import SAMPLERS, added_samplers
 
     for name, kind in SAMPLERS.items():
@@ -279,6 +282,10 @@ def show_samplers() -> None:
         say(f"{point.name}: added by {point.value}")
     say("Continuous ranges are searched as they are, but by grid, which takes their levels.")
     say("With options: --sampler 'tpe(n_startup_trials=20)'")
+    say("\nPruners end hopeless trials early. With a sampler: --sampler tpe+racing")
+    for name, pruner in PRUNERS.items():
+        say(f"{name}: {pruner.summary}")
+        say(f"    options {', '.join(pruner.options)}")
 
 
 def show_studies() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hpo.definition import StudyDefinition
 from hpo.errors import InvalidOption
+from hpo.pruning import check_suitable
 from hpo.samplers import Factory, Sampler, find_sampler
 
 
@@ -64,7 +65,7 @@ class Plan:
                 unit = "in the metric's units" if name == "margin" else "and below 1"
                 raise InvalidOption(f"{name}={value!r}: give a number above 0, {unit}")
         for sampler in chosen:
-            sampler.check(definition.space)
+            check_suitable(sampler, definition)
         resplits = bool(resplit) and definition.split.has_randomness
         given = definition.margin if margin is None else margin
         return cls(chosen, repetitions, trials, baseline, given, resplits, alpha)
