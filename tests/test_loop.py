@@ -1,78 +1,15 @@
 """One run's loop, driven by hand: whichever worker is faster, and wherever it is cut, the trials are the same."""
 
-import random
 from collections import Counter
 
 import pytest
 from conftest import FLAT, same_trials, tree_study
+from driving import Shuffled, drive
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import CrossValidation, Int
-from hpo.driver import Driver, Job
-from hpo.engine import Unit, UnitResult
-from hpo.evaluation import evaluate_folds
-from hpo.interrupts import Interrupts
-from hpo.limits import RunOptions
-from hpo.progress import Progress
 from hpo.samplers import find_sampler
-from hpo.session import StudySession
-
-
-class Shuffled:
-    """An engine of so many workers that finishes its units in a random order; some workers die.
-
-    It remembers how often each fold of each trial was evaluated.
-    """
-
-    def __init__(self, session: StudySession, n_workers: int, seed: int, *, dies: float = 0.0) -> None:
-        self.n_workers, self._session = n_workers, session
-        self._waiting: list[Unit] = []
-        self._random, self._dies = random.Random(seed), dies
-        self.fits: Counter = Counter()
-        self.n_under_way: list[int] = []
-
-    def submit(self, unit):
-        self._waiting.append(unit)
-
-    def wait(self):
-        self.n_under_way.append(len({unit.number for unit in self._waiting}))
-        chosen = self._random.randrange(min(len(self._waiting), self.n_workers))
-        unit = self._waiting.pop(chosen)
-        if self._random.random() < self._dies:
-            return UnitResult(unit, (), "signal SIGKILL")
-        self.fits.update((unit.number, fold) for fold in unit.folds)
-        problem = self._session.problem(unit.split)
-        return UnitResult(unit, tuple(evaluate_folds(problem, problem.used(unit.configuration), unit.folds)))
-
-    def give_back(self):
-        begun, self._waiting = self._waiting[: self.n_workers], self._waiting[self.n_workers :]
-        given, self._waiting = self._waiting, begun
-        return given
-
-    def cancel(self, run, number=None):
-        self._waiting = [unit for unit in self._waiting if not unit.is_of(run, number)]
-
-    def close(self):
-        """Nothing to close."""
-
-
-def drive(definition, database, engine, *, sampler="tpe", lag=1, stop_after=None, **options):
-    """Drive one run; ``stop_after`` that many results somebody presses Ctrl-C."""
-    session = StudySession(definition, database)
-    engine._session = session
-    interrupts = Interrupts()
-    driver = Driver(session, engine, RunOptions(**options), interrupts, Progress("none", definition.shown_metric))
-    if stop_after is not None:
-        wait, results = engine.wait, iter(range(10**6))
-
-        def counted():
-            interrupts.requested = next(results) >= stop_after
-            return wait()
-
-        engine.wait = counted
-    loop = driver.drive_one(Job(session.name(find_sampler(sampler).label, 0, 0), find_sampler(sampler), lag=lag))
-    return loop, database.trials(str(loop.name))
 
 
 @pytest.fixture
@@ -80,7 +17,10 @@ def study():
     return tree_study(space=FLAT, split=CrossValidation(folds=3, test=0.2))
 
 
-SAMPLERS = [("tpe(n_startup_trials=4)", 1), ("tpe(n_startup_trials=4)", 3), ("cmaes", 4), ("random", 1), ("grid", 1)]
+SAMPLERS = [
+    ("tpe(n_startup_trials=4)", 1), ("tpe(n_startup_trials=4)", 3), ("cmaes", 4), ("random", 1), ("grid", 1),
+    ("random+racing(alpha=0.3)", 2),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("sampler", "lag"), SAMPLERS)
@@ -92,7 +32,7 @@ def test_neither_timing_nor_the_number_of_workers_changes_a_trial(tmp_path, stud
             loop, trials = drive(study, database, engine, sampler=sampler, lag=lag, trials=14)
             assert loop.reason == "budget"
             found.append(same_trials(trials))
-            if find_sampler(sampler).kind.is_adaptive:
+            if find_sampler(sampler).is_adaptive:
                 assert max(engine.n_under_way) == lag
     assert all(trials == found[0] for trials in found)
     assert [trial["number"] for trial in found[0]] == list(range(14))
@@ -136,15 +76,15 @@ def pretend_slow(monkeypatch):
     """Folds that claim to have taken a second, so that they are worth holding."""
     import dataclasses
 
-    import test_loop
+    import driving
 
-    original = evaluate_folds
+    original = driving.evaluate_folds
 
-    def slow(problem, used, folds):
-        for result in original(problem, used, folds):
+    def slow(problem, used, folds, watching):
+        for result in original(problem, used, folds, watching):
             yield dataclasses.replace(result, fit_seconds=1.0)
 
-    monkeypatch.setattr(test_loop, "evaluate_folds", slow)
+    monkeypatch.setattr(driving, "evaluate_folds", slow)
 
 
 def test_folds_that_are_known_are_not_computed_again(tmp_path, study, monkeypatch):
