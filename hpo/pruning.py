@@ -142,9 +142,7 @@ class Pruning:
         if self._pruner.watches_folds:
             return None
         told = {
-            other: (is_complete, curves[fold])
-            for other, is_complete, curves in self._curves[:n_told]
-            if fold in curves
+            other: (is_complete, curves[fold]) for other, is_complete, curves in self._curves[:n_told] if fold in curves
         }
         return Watched(self._pruner, self._run, number, told)
 

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 from conftest import opened_by_optuna, same_trials, tree_study
 from driving import Shuffled, drive
@@ -31,6 +32,7 @@ from sklearn.svm import SVC
 
 import hpo
 from hpo.cli import command
+from hpo.comparison.pruned import pruned
 from hpo.evaluation import Problem, evaluate_folds
 from hpo.pruners import make_pruner
 from hpo.pruning import Pruning, Watched
@@ -307,6 +309,46 @@ def test_a_configuration_that_another_run_completed_is_not_taken_over_but_the_ru
             new_version=True,
         )  # fmt: skip
         assert run.outcome.n_reused == 2  # from the run with a pruner: what was not pruned is what it would be
+
+
+def test_a_comparison_says_what_was_saved_and_what_was_risked(tmp_path):
+    comparison = hpo.compare(
+        forest(split=hpo.CrossValidation(folds=4, test=0.2)),
+        samplers=["random", "random+racing", "tpe"], repetitions=3,
+        trials=10, database=tmp_path / "a.db", progress="none",
+    )  # fmt: skip
+    (row,) = comparison.pruned.to_dict("records")
+    assert (row["sampler"], row["against"], row["winners"]) == ("random+racing", "random", 3)
+    finals = comparison.finals.set_index(["sampler", "repetition"])
+    raced, plain = finals.loc["random+racing"], finals.loc["random"]
+    assert row["pruned"] == raced["pruned"].sum() / 30
+    assert row["lost"] == (raced["value"] < plain["value"]).sum()
+    seconds = raced[["fit_seconds", "score_seconds"]].sum(axis=1) / plain[["fit_seconds", "score_seconds"]].sum(axis=1)
+    assert row["saved"] == pytest.approx(1 - seconds.median())
+    assert any(s.startswith("random+racing prunes") for s in comparison.sentences())
+    assert not any("propose the same trials" in warning for warning in comparison.warnings())
+
+
+def test_a_winner_that_was_pruned_is_counted_and_one_that_was_not_proposed_is_not():
+    states = {"random": ["COMPLETE"] * 4, "random+racing": ["PRUNED", "COMPLETE"] * 2}
+    trials = pd.DataFrame(
+        [
+            {"sampler": name, "repetition": n // 2, "configuration": key, "state": state, "value": value}
+            for name, keys in {"random": "abcd", "random+racing": "axcd"}.items()
+            for n, (key, state, value) in enumerate(zip(keys, states[name], [2.0, 1.0, 1.0, 2.0], strict=True))
+        ]
+    )
+    finals = pd.DataFrame(
+        [
+            {"sampler": name, "repetition": r, "fit_seconds": s, "score_seconds": 1.0, "pruned": p, "trials": 2}
+            for name, s, p in (("random", 7.0, 0), ("random+racing", 1.0, 1))
+            for r in (0, 1)
+        ]
+    )
+    (row,) = pruned(finals, trials, [("random+racing", "random")]).to_dict("records")
+    assert (row["winners"], row["lost"]) == (2, 1)  # a was pruned, d was not
+    assert (row["pruned"], row["saved"]) == (0.5, 0.75)
+    assert row["saved_low"] == -np.inf  # two repetitions have no interval
 
 
 # --- what cannot be ---

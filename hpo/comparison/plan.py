@@ -76,6 +76,12 @@ class Plan:
         return [sampler.label for sampler in self.samplers]
 
     @property
+    def pruned(self) -> list[tuple[str, str]]:
+        """(Sampler with a pruner, the same without it), of those that are compared."""
+        pairs = [(s.label, s.search_label) for s in self.samplers if s.pruner is not None]
+        return [(label, other) for label, other in pairs if other in self.labels]
+
+    @property
     def random(self) -> str | None:
         """The label of random search, where it is among the samplers."""
         return "random" if "random" in self.labels else None

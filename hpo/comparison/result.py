@@ -14,6 +14,7 @@ import pandas as pd
 from hpo.comparison import advice, measures, pages, sentences, tables
 from hpo.comparison.drawing import Figure
 from hpo.comparison.plan import Plan
+from hpo.comparison.pruned import pruned
 from hpo.comparison.terminal import incumbents_text
 from hpo.comparison.verdicts import Rules, judge, withdrawn
 from hpo.definition import StudyDefinition
@@ -162,6 +163,11 @@ class Comparison:
         return pd.DataFrame(rows)
 
     @functools.cached_property
+    def pruned(self) -> pd.DataFrame:
+        """What pruners saved and gave up; see :func:`hpo.comparison.pruned.pruned`."""
+        return pruned(self.finals, self._trials, self.plan.pruned)
+
+    @functools.cached_property
     def doublings(self) -> pd.DataFrame:
         """What doubling the budget brought and may bring; see :func:`hpo.comparison.advice.doublings`."""
         return advice.doublings(self.curves, self.reference["value"].median(), self.plan.trials, self.plan.margin)
@@ -191,6 +197,7 @@ class Comparison:
             "worth": tables.records(self.worth),
             "budgets": tables.records(self.budgets),
             "doublings": tables.records(self.doublings),
+            "pruned": tables.records(self.pruned),
             "sentences": self.sentences(),
             "warnings": self.warnings(),
             "made": self.made,
@@ -275,7 +282,9 @@ class Comparison:
         n = self.n_start
         first = self._trials[self._trials["number"].between(n, n + N_FIRST - 1)]
         keys = first.groupby("sampler", sort=False)["configuration"].agg(tuple)
-        pairs = itertools.combinations(self.plan.labels, 2)
+        # A pruner changes no proposal of its own accord: those are meant to be the same.
+        searches = {sampler.label: sampler.search_label for sampler in self.plan.samplers}
+        pairs = (p for p in itertools.combinations(self.plan.labels, 2) if searches[p[0]] != searches[p[1]])
         return [(a, b) for a, b in pairs if keys[a] == keys[b] and len(keys[a]) >= N_FIRST]
 
     def _choose(self, verdicts: pd.DataFrame, medians: "pd.Series") -> str:

@@ -35,7 +35,8 @@ def conclusions(comparison: "Comparison") -> Conclusions:
     """What the numbers say, in words."""
     pairs = [_pair(comparison, row) for row in comparison.verdicts.to_dict("records")]
     advice = [_choice(comparison), *_budget(comparison)]
-    return Conclusions((_worth(comparison), *pairs), tuple(filter(None, advice)))
+    savings = [_saving(row) for row in comparison.pruned.to_dict("records")]
+    return Conclusions((_worth(comparison), *pairs, *savings), tuple(filter(None, advice)))
 
 
 # --- is tuning worth it ---
@@ -126,6 +127,18 @@ def _speed(comparison: "Comparison", row: dict[str, Any]) -> str:
         return f"; random would need at least {low:.2g}x the trials"
     upper = "more" if math.isinf(high) else f"{high:.2g}x"
     return f"; random would need about {speed:.2g}x the trials [{low:.2g}x to {upper}]"
+
+
+def _saving(row: dict[str, Any]) -> str:
+    """What a pruner saved, and what it gave up."""
+    interval = "" if math.isinf(row["saved_low"]) else f" [{100 * row['saved_low']:.0f}, {100 * row['saved_high']:.0f}]"
+    if row["winners"] == 0:
+        risk = f"it proposed none of the winners of {row['against']}"
+    else:
+        n_winners = counted(row["winners"], "winner")
+        risk = f"of {n_winners} of {row['against']} that it proposed too, it pruned {row['lost'] or 'none'}"
+    saved = f"saves {row['saved']:.0%}{interval} of the seconds of {row['against']}"
+    return f"{row['sampler']} prunes {row['pruned']:.0%} of its trials and {saved}; {risk}."
 
 
 def _choice(comparison: "Comparison") -> str:
