@@ -304,10 +304,11 @@ def _resources(arguments: argparse.Namespace) -> dict[str, Any]:
     parsers: dict[str, Callable[[str], Any]] = {
         "workers": str,
         "timeout": parse_duration,
+        "walltime": parse_duration,
         "trial_timeout": parse_duration,
         "trial_memory": parse_size,
     }
-    given = {name: getattr(arguments, name) for name in parsers}
+    given = {name: getattr(arguments, name, None) for name in parsers}
     return {name: parsers[name](value) for name, value in given.items() if value is not None}
 
 

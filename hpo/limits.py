@@ -12,6 +12,7 @@ from hpo.run_name import RunName
 DEFAULT_TRIALS = 50
 MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer
 _MOST_WORKERS = 1000
+_SECONDS = ("sampler_seconds", "fit_seconds", "score_seconds")
 UNFINISHED = ("timeout", "interrupted")  # reasons to stop after which a run can be resumed
 
 
@@ -24,6 +25,7 @@ class RunOptions:
         timeout: seconds after which no further trial begins; None is no limit.
         target: value (the scorer's sign) at which the run is done.
         patience: number of trials without a better one after which the run is done.
+        walltime: seconds that the run's trials may take in all, over every resumption: proposals, fits and scores.
         retry_failed: whether the grid proposes failed cells again.
         reuse: whether a configuration already evaluated in the same context is not trained again.
         trial_timeout: seconds that a trial may take, its folds together; None is no limit.
@@ -40,6 +42,7 @@ class RunOptions:
     trial_timeout: float | None = None
     trial_memory: float | None = None
     lag: int | None = None
+    walltime: float | None = None
 
     def __post_init__(self) -> None:
         if self.target is not None and (not _is_number(self.target) or self.target != self.target):
@@ -48,7 +51,12 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise InvalidOption(f"{name}={value!r}: give a whole number, 1 or more")
-        for name, unit in {"timeout": "seconds", "trial_timeout": "seconds", "trial_memory": "MB"}.items():
+        for name, unit in {
+            "timeout": "seconds",
+            "walltime": "seconds",
+            "trial_timeout": "seconds",
+            "trial_memory": "MB",
+        }.items():
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value > 0):
                 raise InvalidOption(f"{name}={value!r}: give a number of {unit} above 0")
@@ -65,7 +73,7 @@ class Outcome:
 
     Attributes:
         run: its name.
-        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``timeout`` or ``interrupted``.
+        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``walltime``, ``timeout`` or ``interrupted``.
         n_new: trials recorded by this call; ``n_reused`` of them were not trained.
         warnings: category -> count, over the trials of this call.
         seconds: wall-clock of this call.
@@ -117,14 +125,17 @@ class Told:
     """What ends a run and depends only on the trials told, in order: so that resuming changes nothing."""
 
     def __init__(self, options: RunOptions) -> None:
-        self._target, self._patience = options.target, options.patience
+        self._target, self._patience, self._walltime = options.target, options.patience, options.walltime
         self.n = 0
+        self.seconds = 0.0
         self.best: float | None = None
         self._n_at_best = 0
 
     def add(self, trial: FrozenTrial) -> None:
         """Take note of the next trial."""
         self.n += 1
+        if "duplicate_of" not in trial.user_attrs:  # whose seconds were another's
+            self.seconds += sum(float(trial.user_attrs.get(name, 0.0)) for name in _SECONDS)
         if (
             trial.state == TrialState.COMPLETE
             and trial.value is not None
@@ -133,9 +144,11 @@ class Told:
             self.best, self._n_at_best = trial.value, self.n
 
     def reason_to_stop(self) -> str | None:
-        """``target`` or ``patience``, where the trials so far meet it."""
+        """``target``, ``patience`` or ``walltime``, where the trials so far meet it."""
         if self._target is not None and self.best is not None and self.best >= self._target:
             return "target"
         if self._patience is not None and self.n - self._n_at_best >= self._patience:
             return "patience"
+        if self._walltime is not None and self.seconds >= self._walltime:
+            return "walltime"
         return None

@@ -34,6 +34,7 @@ def run(
     timeout: float | None = None,
     target: float | None = None,
     patience: int | None = None,
+    walltime: float | None = None,
     trial_timeout: float | None = None,
     trial_memory: float | None = None,
     lag: int | None = None,
@@ -55,6 +56,8 @@ def run(
         workers: how many evaluations to run at a time, or the address of a Dask scheduler (``dask://host:8786``).
         timeout: seconds after which no further trial begins.
         target, patience: end the run at this value (the scorer's sign), or after so many trials without a better one.
+        walltime: end the run when its trials have taken so many seconds in all, over every resumption: a budget in
+            seconds instead of trials, where ``timeout`` limits this call alone.
         trial_timeout: seconds that the folds of a trial may take together; then it is killed, and fails.
         trial_memory: MB (2**20 bytes) that the process of a trial may take; beyond it the trial fails.
         lag: how many trials may be under way when the next is proposed; None is what the run has had from its
@@ -71,7 +74,9 @@ def run(
         HpoError: bad input (nothing was stored), or :class:`hpo.RunFailed` when every trial failed.
         KeyboardInterrupt: after one Ctrl-C or SIGTERM once what is under way is recorded, after two at once.
     """
-    options = RunOptions(trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag)
+    options = RunOptions(
+        trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag, walltime
+    )
     workers = check_workers(workers)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
     definition = find_study(study)

@@ -97,6 +97,14 @@ def _finite(value: Any) -> Any:
 # --- what each command shows ---
 
 
+_ENDINGS = {
+    "target": "target reached",
+    "patience": "patience ended",
+    "walltime": "walltime spent",
+    "exhausted": "nothing left to try",
+}
+
+
 def show_outcome(run: "Run") -> None:
     """The summary after ``hpo run``."""
     outcome = run.outcome
@@ -109,8 +117,7 @@ def show_outcome(run: "Run") -> None:
     what += [f"{n_pruned} pruned"] if n_pruned else []
     what += [f"{outcome.n_new} new"] if outcome.n_new != len(trials) else []
     what += [f"{outcome.n_reused} reused without training"] if outcome.n_reused else []
-    endings = {"target": "target reached", "patience": "patience ended", "exhausted": "nothing left to try"}
-    what += [endings[outcome.reason]] if outcome.reason in endings else []
+    what += [_ENDINGS[outcome.reason]] if outcome.reason in _ENDINGS else []
     say(f"{run.name}: {', '.join(what)}, {format_duration(outcome.seconds)}")
     show_best(run)
     if outcome.warnings:

@@ -68,6 +68,20 @@ def test_best_reference_and_best_estimator(database, tree):
     assert model.tree_.n_node_samples[0] == 120  # train and validation rows; 30 stay sealed
 
 
+def test_walltime_is_a_budget_of_seconds_over_all_resumptions(tmp_path, tree):
+    seconds = ["sampler_seconds", "fit_seconds", "score_seconds"]
+    made = run(tree, tmp_path / "a.db", trials=500, walltime=0.1)
+    spent = made.trials[seconds].sum(axis=1).cumsum()
+    assert made.outcome.reason == "walltime"
+    assert spent.iloc[-1] >= 0.1 > spent.iloc[-2]
+    again = run(tree, tmp_path / "a.db", trials=500, walltime=0.1)
+    assert (again.outcome.n_new, again.outcome.reason) == (0, "walltime")
+    more = run(tree, tmp_path / "a.db", trials=500, walltime=0.15)
+    assert more.outcome.n_new > 0
+    assert more.trials.iloc[: len(made.trials)].equals(made.trials)
+    assert more.database.runs().set_index("run").loc[str(more.name), "state"] == "done (walltime)"
+
+
 def test_patience_and_target_depend_on_the_trials_only(tmp_path, tree):
     whole = run(tree, tmp_path / "a.db", trials=40).trials["value"]
     incumbent = whole.cummax()
@@ -200,7 +214,16 @@ def test_a_changed_definition_is_named_and_a_new_version_begun(database, changes
 
 @pytest.mark.parametrize(
     "options",
-    [{"trials": 0}, {"trials": -3}, {"trials": 2.5}, {"timeout": 0}, {"patience": 0}, {"seed": -1}, {"split": 1.5}],
+    [
+        {"trials": 0},
+        {"trials": -3},
+        {"trials": 2.5},
+        {"timeout": 0},
+        {"patience": 0},
+        {"walltime": 0},
+        {"seed": -1},
+        {"split": 1.5},
+    ],
 )
 def test_bad_options_are_refused_before_anything_is_made(tmp_path, tree, options):
     with pytest.raises(hpo.InvalidOption, match=next(iter(options))):
