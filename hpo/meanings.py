@@ -79,7 +79,11 @@ _MEANINGS: dict[str, tuple[str, str]] = {
 }
 
 
+# Of torch modules, named as in ``0.weight``.
+_OF_MODULES = {"weight": "weights of a layer", "bias": "biases of a layer"}
+
+
 def meaning_of(kind: str, attribute: str) -> tuple[str, str]:
     """What an attribute of an estimator of this class means, and its axes: f(eatures), c(lasses) or neither (-)."""
-    unknown = (f"fitted attribute of {kind}", "")
+    unknown = (_OF_MODULES.get(attribute.rpartition(".")[2], f"fitted attribute of {kind}"), "")
     return _MEANINGS.get(f"{kind}.{attribute}") or _MEANINGS.get(attribute, unknown)

@@ -9,7 +9,7 @@ its mistakes; in between the curve of the validation score against ``C`` has one
 rises. ``hpo show`` prints the coefficient of each measurement by name, in log odds of a benign tumour: with ``l1`` a
 handful of the thirty is left, and the score is as good.
 
-The metric is the log loss, which sees how sure the model is of each patient: accuracy hardly moves between C = 0.1 and 10.
+The metric is the log loss, which sees how sure the model is of each patient: accuracy hardly moves from C = 0.1 to 10.
 """
 
 from sklearn.datasets import load_breast_cancer
