@@ -145,12 +145,22 @@ def _groups(found: Sequence[Found]) -> list[list[Found]]:
     return [[found[i] for i in group] for group in sorted(groups)]
 
 
+def _by_class(machine: Any) -> str:
+    """How many support vectors each class has, where there are classes: ``: 12 of benign, 9 of malignant``."""
+    counts, classes = getattr(machine, "n_support_", ()), getattr(machine, "classes_", ())
+    if not len(classes) or len(classes) != len(counts):
+        return ""
+    return ": " + ", ".join(f"{count} of {name}" for count, name in zip(counts, classes, strict=True))
+
+
 def _described(group: list[Found]) -> list[_Row]:
     first = group[0]
     if is_tree(first.value):
         return _trees(group)
     attribute = first.name.partition("[")[0]
     meaning, axes = meaning_of(type(first.owner).__name__, attribute)
+    if attribute == "support_vectors_":
+        meaning += _by_class(first.owner)
     values = [np.asarray(_numbers(one.value)) for one in group]
     shapes = {_shape(one.value, one.size) for one in group}
     shape = shapes.pop() if len(shapes) == 1 else ()

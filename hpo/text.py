@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
 _DISPENSABLE = ("memory", "trials", "sampler time", "failed", "95%", "fit time", "reaches target", "random needs")
 _N_BEST = 5  # trials that hpo show lists
 _N_LEARNED = 12  # rows of model parameters
-_LONGEST_EQUATION = 300
+_LONGEST_EQUATION = 1500
 _HYPERPARAMETERS = "hyperparameters are set before training; the sampler searches them"
 _MODEL_PARAMETERS = "model parameters are learned in training, from the rows; nobody searches them"
 

@@ -1,8 +1,8 @@
 """Tune a neural network with dropout that reads handwritten digits, in PyTorch (1797 images of 8x8 pixels).
 
 What is tuned: layers and neurons, their activation function, dropout; the loss function that training minimises; the
-optimizer, its learning rate (and momentum, where it is SGD), batch size, epochs; and the validation percentage: training
-ends when the loss on it has not fallen for five epochs. skorch makes a scikit-learn estimator of the network.
+optimizer, its learning rate (and momentum, where it is SGD), batch size, epochs; and the validation percentage:
+training ends when the loss on it has not fallen for five epochs. skorch makes a scikit-learn estimator of the network.
 
 What to look for: dropout silences a share of the neurons at random in every step, so that none can rely on another. The
 network fits its training images less well, and the gap to the validation images shrinks:
