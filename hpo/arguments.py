@@ -36,6 +36,13 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     studies.add_argument("--copy", metavar="NAME", help="copy a study, to start from")
     studies.add_argument("--to", metavar="FILE.py", help="where the copy goes; default: studies/ here")
 
+    new = add("new", "write a study of one's own for a CSV file: a short script that runs at once")
+    new.add_argument("name", metavar="NAME", help="of the study")
+    new.add_argument("--csv", metavar="FILE", required=True, help="the data: a header and one row for each example")
+    new.add_argument("--target", metavar="COLUMN", required=True, help="what is to be predicted")
+    new.add_argument("--task", choices=("classification", "regression"), help="default: as the target's values say")
+    new.add_argument("--to", metavar="FILE.py", help="where the script goes; default: studies/NAME.py here")
+
     run = add("run", "run a study with one sampler, or resume it, up to its budget")
     run.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")
     add_run_options(run)

@@ -81,7 +81,17 @@ def _try(arguments: argparse.Namespace) -> int:
     return FAILED if tried.trial.value is None else DONE
 
 
+def _new(arguments: argparse.Namespace) -> int:
+    from hpo import model_text
+    from hpo.new_study import write_study
+
+    study = write_study(arguments.name, arguments.csv, arguments.target, to=arguments.to, task=arguments.task)
+    model_text.show_new(study, None if arguments.to is None else arguments.to)
+    return DONE
+
+
 COMMANDS: dict[str, Call] = {
+    "new": _new,
     "try": _try,
     "export": _export,
 }

@@ -1,5 +1,6 @@
 """Study definitions: what is tuned, checked when it is written down, and its fingerprint."""
 
+import contextlib
 import functools
 import inspect
 import math
@@ -139,7 +140,7 @@ class StudyDefinition:
                 f"{self.name}: estimator is {self.estimator!r}; give a scikit-learn estimator, "
                 "or a function params -> estimator"
             )
-        for configuration in [self.reference or {}, *map(self.space.use, self.space.witnesses())]:
+        for configuration in [self.reference_used(), *map(self.space.use, self.space.witnesses())]:
             try:
                 self.build(configuration)
             except (ValueError, AttributeError, TypeError) as error:
@@ -188,11 +189,18 @@ class StudyDefinition:
         return reference
 
     def usual(self) -> dict[str, Any]:
-        """What the reference has for each hyperparameter, also where that is the estimator's own default."""
+        """What the reference has for each hyperparameter it has, also where that is the estimator's own default."""
         if self.is_function:
             return dict(self.reference or {})
-        parameters = self.build(self.reference_used()).get_params(deep=True)
-        return {name: parameters[name] for name in self.space.names if name in parameters}
+        parameters = {**self.build(self.reference_used()).get_params(deep=True), **(self.reference or {})}
+        usual: dict[str, Any] = {}
+        for name in self.space.names:  # parents first
+            with contextlib.suppress(InvalidSpace):  # a parent's default may be no value of the space
+                if not self.space.is_active(name, usual):
+                    continue
+            if name in parameters:
+                usual[name] = parameters[name]
+        return usual
 
     def load(self) -> Data:
         """Call ``data`` and return its result as :class:`Data`.

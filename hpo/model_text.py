@@ -1,14 +1,20 @@
 """What the commands for one model print."""
 
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.by_hand import is_better
 from hpo.text import say, table
-from hpo.units import counted, format_duration, format_size
+from hpo.units import counted, format_duration, format_size, one_line
 
 if TYPE_CHECKING:
     from hpo.by_hand import Tried
     from hpo.export import Exported
+    from hpo.new_study import NewStudy
+
+
+_N_NAMES = 12  # columns that hpo new lists
 
 
 def show_exported(exported: "Exported", path: str) -> None:
@@ -75,6 +81,26 @@ def show_try(tried: "Tried") -> None:
     memory = "" if trial.peak_memory_mb != trial.peak_memory_mb else f", {format_size(trial.peak_memory_mb)}"
     seconds = f"fit {format_duration(trial.fit_seconds)}, score {format_duration(trial.score_seconds)}"
     say(f"cost: {seconds}{memory}{learned}")
+
+
+def show_new(study: "NewStudy", to: str | None) -> None:
+    """What the columns of a CSV file were taken for, and how the study that was written is run."""
+    target, columns = study.target, study.columns
+    rows = f"{target.n_rows} rows" + (f", {target.n_missing} without a target left out" if target.n_missing else "")
+    classes = f", {target.n_classes} classes" if target.n_classes else ""
+    say(f"wrote {study.path}: {target.task} of {one_line(target.name)}{classes} ({rows})")
+    for kind, names in (("numbers", columns.numeric), ("categories", columns.categorical)):
+        if names:
+            say(f"    {kind}: {_several(names)}")
+    if columns.left_out:
+        say(f"    left out: {_several([f'{name} ({reason})' for name, reason in columns.left_out.items()])}")
+    say(f"run it: hpo run {shlex.quote(study.name if to is None else to)}")
+
+
+def _several(names: Sequence[str]) -> str:
+    return ", ".join(map(one_line, names[:_N_NAMES])) + (
+        f" and {len(names) - _N_NAMES} more" if len(names) > _N_NAMES else ""
+    )
 
 
 def _against(tried: "Tried", other: Any) -> str:
