@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpo.database import StudyDatabase as StudyDatabase
     from hpo.definition import Data as Data
     from hpo.definition import StudyDefinition as StudyDefinition
+    from hpo.epochs import training_curve as training_curve
     from hpo.equations import equation as equation
     from hpo.errors import ClusterLost as ClusterLost
     from hpo.errors import HpoError as HpoError
@@ -42,15 +43,19 @@ if TYPE_CHECKING:
     from hpo.hyperparameters import Categorical as Categorical
     from hpo.hyperparameters import Float as Float
     from hpo.hyperparameters import Int as Int
+    from hpo.importance import importances as importances
     from hpo.model_folder import load_model as load_model
     from hpo.parameters import count_parameters as count_parameters
     from hpo.parameters import model_parameters as model_parameters
+    from hpo.run_diagnosis import diagnose as diagnose
     from hpo.runner import run as run
     from hpo.runs import Run as Run
     from hpo.runs import Trial as Trial
+    from hpo.selection import select as select
     from hpo.space import SearchSpace as SearchSpace
     from hpo.splits import CrossValidation as CrossValidation
     from hpo.splits import Holdout as Holdout
+    from hpo.varying import validation_curve as validation_curve
 
 _ERRORS = (
     "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
@@ -69,13 +74,18 @@ _HOMES = {
     "SearchSpace": "hpo.space",
     "StudyDatabase": "hpo.database",
     "count_parameters": "hpo.parameters",
+    "diagnose": "hpo.run_diagnosis",
     "equation": "hpo.equations",
     "find_study": "hpo.catalogue",
+    "importances": "hpo.importance",
     "load_model": "hpo.model_folder",
     "main": "hpo.cli",
     "model_parameters": "hpo.parameters",
     "run": "hpo.runner",
+    "select": "hpo.selection",
+    "training_curve": "hpo.epochs",
     "try_configuration": "hpo.by_hand",
+    "validation_curve": "hpo.varying",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
 

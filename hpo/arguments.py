@@ -84,6 +84,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
         "--study", metavar="STUDY", help="name or script of the run's study, where its name is not enough"
     )
     show.add_argument("--no-refit", action="store_true", help="train nothing: hyperparameters alone")
+    _add_questions(show)
     _add_output(show)
 
     trying = add("try", "try one configuration by hand; it is recorded as a trial of the run STUDY/manual/split0-seed0")
@@ -138,6 +139,33 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-reuse", action="store_true", help="train again what was evaluated before")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_common(parser, timeout=True, progress=True, new_version=True)
+
+
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    """What can be asked of a run with ``hpo show``."""
+    parser.add_argument("--curve", metavar="NAME", help="validation curve: the best trial with NAME varied (trains it)")
+    parser.add_argument("--training", action="store_true", help="loss of the best trial in each epoch (trains it)")
+    parser.add_argument(
+        "--cost",
+        metavar="COST",
+        nargs="?",
+        const="fit_seconds",
+        help="score against cost: fit_seconds (default), predict_seconds, peak_memory_mb or model_size_mb",
+    )
+    parser.add_argument(
+        "--select", metavar="RULE", help="best, one-se (cheapest within one standard error), or fastest with --margin"
+    )
+    parser.add_argument("--margin", type=float, metavar="M", help="how much worse the fastest may be, in the metric")
+    for name, unit in (("fit", "SECONDS"), ("predict", "SECONDS"), ("peak-memory", "SIZE"), ("model-size", "SIZE")):
+        words = {"fit": "fit", "predict": "predict", "peak-memory": "peak memory", "model-size": "size of the model"}
+        ending = "seconds" if unit == "SECONDS" else "mb"
+        parser.add_argument(
+            f"--max-{name}-seconds" if unit == "SECONDS" else f"--max-{name}",
+            dest=f"max_{name.replace('-', '_')}_{ending}",
+            metavar=unit,
+            help=f"with --select: only trials below this {words[name]}{' time' if unit == 'SECONDS' else ''}",
+        )
+    parser.add_argument("--figure", metavar="FILE", help="also draw it as FILE.html, .png, .svg or .pdf")
 
 
 def _add_workers(parser: argparse.ArgumentParser, default: str) -> None:

@@ -232,19 +232,10 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from hpo import text
-    from hpo.learned import learn
-    from hpo.runs import Run
+    from hpo.showing import show
 
     with _existing(arguments) as database:
-        run = Run(arguments.run, database)
-        trial = None if arguments.trial is None else run.trial(arguments.trial)
-        if arguments.output:
-            text.write_frame(run.trials, arguments.output)
-        elif arguments.json:
-            print(text.to_json(run.summary() if trial is None else vars(trial)))
-        else:
-            text.show_run(run, trial, None if arguments.no_refit else learn(run, trial, arguments.study))
+        show(arguments, database)
     return DONE
 
 

@@ -22,8 +22,9 @@ Scorer = str | Callable[..., float]
 
 # What is stored with a trial under a name of ours; further metrics are stored beside it under theirs.
 RESERVED_ATTRIBUTES = (
-    "train_score", "fit_seconds", "score_seconds", "sampler_seconds", "peak_memory_mb", "n_model_parameters",
-    "warnings", "error", "traceback", "configuration", "duplicate_of", "pruned_at",
+    "train_score", "train_fold_scores", "fit_seconds", "score_seconds", "predict_seconds", "sampler_seconds",
+    "peak_memory_mb", "model_size_mb", "n_model_parameters", "warnings", "error", "traceback", "configuration",
+    "duplicate_of", "pruned_at",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
-from hpo.parameters import count_parameters
+from hpo.model_costs import ModelCosts
 from hpo.results import Evaluation, FoldResult, LearningCurve, combine
 from hpo.splits import Partition, partition
 from hpo.steps import Pruned, Watching, fit_watched
@@ -127,7 +127,7 @@ def evaluate_folds(
         meter = _Meter()
         scores: dict[str, float] = {}
         train_score: float | None = None
-        n_model_parameters: int | None = None
+        costs = ModelCosts()
         error: str | None = None
         trace: str | None = None
         curve: LearningCurve | None = None
@@ -138,9 +138,7 @@ def evaluate_folds(
                 if unfitted is None:
                     unfitted = problem.estimator(used)
                 rows = problem.partition.fold(fold)
-                scores, train_score, n_model_parameters, curve = _fit_and_score(
-                    problem, unfitted, *rows, meter, watching
-                )
+                scores, train_score, costs, curve = _fit_and_score(problem, unfitted, *rows, meter, watching)
             except Pruned as pruned:
                 curve, is_pruned = pruned.curve, True
                 scores = {problem.metric: curve.scores[-1]}
@@ -160,7 +158,9 @@ def evaluate_folds(
             warnings=dict(Counter(warning.category.__name__ for warning in raised)),
             error=error,
             trace=trace,
-            n_model_parameters=n_model_parameters,
+            n_model_parameters=costs.n_parameters,
+            predict_seconds=costs.predict_seconds,
+            model_size_mb=costs.size_mb,
             curve=curve,
             is_pruned=is_pruned and error is None,
         )
@@ -170,11 +170,11 @@ def evaluate_folds(
 
 def _fit_and_score(
     problem: Problem, unfitted: Any, train: Any, validation: Any, meter: "_Meter", watching: Watching | None
-) -> tuple[dict[str, float], float, int | None, LearningCurve | None]:
+) -> tuple[dict[str, float], float, ModelCosts, LearningCurve | None]:
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
     estimator = copy.deepcopy(unfitted)  # never fitted, so as good as a clone, and several times faster
-    metric = _metric_scorer(problem)
+    metric = metric_scorer(problem)
     target = () if y_train is None else (y_train,)
     score = functools.partial(meter.scored, metric, estimator, X_validation, y_validation)
     watcher = None if watching is None else watching.begin(score)
@@ -187,7 +187,7 @@ def _fit_and_score(
         scores = {name: float(score) for name, score in problem.scorer(estimator, X_validation, y_validation).items()}
         train_score = float(metric(estimator, X_train, y_train))
     curve = None if watcher is None else watcher.curve
-    return scores, train_score, count_parameters(estimator), curve  # to count is neither fitting nor scoring
+    return scores, train_score, ModelCosts.of(estimator, X_validation), curve  # neither fitting nor scoring
 
 
 def score_fitted(problem: Problem, fitted: Any, fold: int) -> FoldResult:
@@ -274,7 +274,8 @@ def _scorer(definition: StudyDefinition, example: Any) -> Callable[..., dict[str
     return scorer
 
 
-def _metric_scorer(problem: Problem) -> Callable[..., float]:
+def metric_scorer(problem: Problem) -> Callable[..., float]:
+    """The scorer of the metric: ``(estimator, X, y) -> float``."""
     from sklearn.metrics import get_scorer
 
     scorer = problem.definition.scorers[problem.metric]

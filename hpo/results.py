@@ -39,6 +39,8 @@ class FoldResult:
         warnings: category -> how often it was raised.
         error: type and message in one line, or None; ``trace`` the end of the traceback.
         n_model_parameters: how many numbers the fitted estimator learned; None where unknown.
+        predict_seconds: what one ``predict`` of the validation rows takes; None where there is no ``predict``.
+        model_size_mb: the pickled estimator, MB of 2**20 bytes; None where it cannot be pickled.
         curve: its training, where a pruner watched.
         is_pruned: whether the pruner ended it; ``scores`` then has the metric alone, as it was last.
     """
@@ -52,6 +54,8 @@ class FoldResult:
     error: str | None = None
     trace: str | None = None
     n_model_parameters: int | None = None
+    predict_seconds: float | None = None
+    model_size_mb: float | None = None
     curve: LearningCurve | None = None
     is_pruned: bool = False
 
@@ -76,6 +80,7 @@ class Evaluation:
         value: mean validation score over the folds, the scorer's sign; None when it failed or was pruned.
         train_score: mean score on the training rows, or None.
         fold_scores: validation score of each fold that was finished.
+        train_fold_scores: score on the training rows of each of these folds; empty where one is not known.
         extra_scores: further metric -> mean validation score.
         fit_seconds, score_seconds: sums over the folds.
         peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
@@ -83,6 +88,8 @@ class Evaluation:
         error: type and message in one line, or None.
         trace: the end of the traceback, or None.
         n_model_parameters: how many numbers the fitted estimator learned, the most of any fold; None where unknown.
+        predict_seconds: to predict the validation rows once, summed over the folds; None where unknown.
+        model_size_mb: the pickled estimator in MB of 2**20 bytes, the largest of any fold; None where unknown.
         pruned_at: where a pruner ended it, as in ``fold 2 of 5``, or None.
         curves: fold -> what the pruner saw of its training.
     """
@@ -90,6 +97,7 @@ class Evaluation:
     value: float | None
     train_score: float | None = None
     fold_scores: tuple[float, ...] = ()
+    train_fold_scores: tuple[float, ...] = ()
     extra_scores: Mapping[str, float] = field(default_factory=dict)
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
@@ -98,6 +106,8 @@ class Evaluation:
     error: str | None = None
     trace: str | None = None
     n_model_parameters: int | None = None
+    predict_seconds: float | None = None
+    model_size_mb: float | None = None
     pruned_at: str | None = None
     curves: Mapping[int, LearningCurve] = field(default_factory=dict)
 
@@ -112,11 +122,15 @@ class Evaluation:
         optional = {
             "train_score": self.train_score,
             "n_model_parameters": self.n_model_parameters,
+            "predict_seconds": None if self.predict_seconds is None else round(self.predict_seconds, 6),
+            "model_size_mb": None if self.model_size_mb is None else round(self.model_size_mb, 6),
             "error": self.error,
             "traceback": self.trace,
             "pruned_at": self.pruned_at,
         }
         attributes |= {name: value for name, value in optional.items() if value is not None}
+        if len(self.train_fold_scores) > 1:  # one is the mean
+            attributes["train_fold_scores"] = json.dumps(self.train_fold_scores)
         if self.warnings:
             attributes["warnings"] = json.dumps(self.warnings, sort_keys=True)
         return attributes | dict(self.extra_scores)
@@ -133,8 +147,18 @@ class Evaluation:
             score_seconds=attributes["score_seconds"],
             peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
             warnings=json.loads(attributes.get("warnings", "{}")),
+            train_fold_scores=train_fold_scores(attributes),
             n_model_parameters=attributes.get("n_model_parameters"),
+            predict_seconds=attributes.get("predict_seconds"),
+            model_size_mb=attributes.get("model_size_mb"),
         )
+
+
+def train_fold_scores(attributes: Mapping[str, Any]) -> tuple[float, ...]:
+    """The training score of each fold among a trial's attributes; empty where only their mean was stored."""
+    if "train_fold_scores" in attributes:
+        return tuple(json.loads(attributes["train_fold_scores"]))
+    return ()
 
 
 def combine(metric: str, results: Sequence[FoldResult], *, pruned_at: str | None = None) -> Evaluation:
@@ -151,7 +175,10 @@ def combine(metric: str, results: Sequence[FoldResult], *, pruned_at: str | None
     scored = [result for result in results if result.scores]
     trains = [result.train_score for result in scored if result.train_score is not None]
     peaks = [result.peak_memory_mb for result in results if math.isfinite(result.peak_memory_mb)]
-    sizes = [result.n_model_parameters for result in results if result.n_model_parameters is not None]
+    counts = [result.n_model_parameters for result in results if result.n_model_parameters is not None]
+    sizes = [result.model_size_mb for result in results if result.model_size_mb is not None]
+    predicts = [result.predict_seconds for result in results if result.predict_seconds is not None]
+    has_trains = bool(trains) and len(trains) == len(scored) and all(map(math.isfinite, trains))
     fold_scores = tuple(result.scores[metric] for result in scored)
     caught: Counter[str] = Counter()
     for result in results:
@@ -160,6 +187,7 @@ def combine(metric: str, results: Sequence[FoldResult], *, pruned_at: str | None
         value=None if error or pruned_at else float(np.mean(fold_scores)),
         train_score=float(np.mean(trains)) if trains and all(map(math.isfinite, trains)) else None,
         fold_scores=fold_scores,
+        train_fold_scores=tuple(trains) if has_trains else (),
         extra_scores={
             name: float(np.mean([result.scores[name] for result in scored]))
             for name in (scored[0].scores if scored and pruned_at is None else {})
@@ -171,7 +199,9 @@ def combine(metric: str, results: Sequence[FoldResult], *, pruned_at: str | None
         warnings=dict(caught),
         error=error,
         trace=next((result.trace for result in results if result.trace), None),
-        n_model_parameters=max(sizes, default=None),
+        n_model_parameters=max(counts, default=None),
+        predict_seconds=sum(predicts) if len(predicts) == len(results) > 0 else None,
+        model_size_mb=max(sizes, default=None),
         pruned_at=pruned_at,
         curves={fold: result.curve for fold, result in enumerate(results) if result.curve is not None},
     )

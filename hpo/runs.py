@@ -16,6 +16,7 @@ from hpo.evaluation import Problem
 from hpo.export import Exported, export_trial
 from hpo.limits import Outcome
 from hpo.parameters import model_parameters
+from hpo.results import train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession
 from hpo.units import Metric, one_line
@@ -34,9 +35,12 @@ class Trial:
         configuration: the same as it is stored: with the quantile in place of such a value.
         value, train_score: mean over folds on validation and training rows, the scorer's sign; None if failed.
         fold_scores: validation score of each fold.
+        train_fold_scores: training score of each fold; empty where only their mean was stored.
         fit_seconds, score_seconds: sums over the folds.
         peak_memory_mb: NaN where unknown.
         n_model_parameters: how many numbers the model learned, the most of any fold; None where unknown.
+        predict_seconds: to predict the validation rows once, summed over the folds; NaN where unknown.
+        model_size_mb: the pickled model, MB of 2**20 bytes, the largest of any fold; NaN where unknown.
         attributes: all that is stored with the trial, also extra metrics, warnings, error.
     """
 
@@ -51,6 +55,9 @@ class Trial:
     score_seconds: float
     peak_memory_mb: float
     n_model_parameters: int | None
+    predict_seconds: float
+    model_size_mb: float
+    train_fold_scores: tuple[float, ...]
     attributes: Mapping[str, Any]
 
     @classmethod
@@ -69,6 +76,9 @@ class Trial:
             score_seconds=attributes.get("score_seconds", math.nan),
             peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
             n_model_parameters=attributes.get("n_model_parameters"),
+            predict_seconds=attributes.get("predict_seconds", math.nan),
+            model_size_mb=attributes.get("model_size_mb", math.nan),
+            train_fold_scores=train_fold_scores(attributes),
             attributes=dict(attributes),
         )
 
@@ -96,7 +106,8 @@ class Run:
         self.database = database
         self.definition = definition
         self.outcome = outcome
-        self._study_id = database.study_id(str(name))
+        self._problem: Problem | None = None
+        self.study_id = database.study_id(str(name))
         if "metric_sign" not in self.attributes:
             raise UnknownRun(f"{name} was not recorded by hpo: hpo dashboard shows it, and with --writable deletes it")
         self.name = name if isinstance(name, RunName) else RunName.parse(name)
@@ -104,7 +115,7 @@ class Run:
     @property
     def attributes(self) -> dict[str, Any]:
         """What is stored with the run: budget, metric, hashes, versions."""
-        return self.database.attributes(self._study_id)
+        return self.database.attributes(self.study_id)
 
     @property
     def metric(self) -> Metric:
@@ -125,7 +136,7 @@ class Run:
         """
         trial = self.database.trial(str(self.name), number) if 0 <= number < 2**31 else None
         if trial is None:
-            n_trials = len(self.database.optuna_trials(self._study_id))
+            n_trials = len(self.database.optuna_trials(self.study_id))
             raise UnknownRun(f"{self.name} has no trial {number}: it has {n_trials}, numbered from 0")
         return Trial.from_optuna(trial)
 
@@ -136,10 +147,16 @@ class Run:
         Raises:
             UnknownRun: no trial is complete.
         """
-        complete = [t for t in self.database.optuna_trials(self._study_id) if t.state == TrialState.COMPLETE]
+        complete = [t for t in self.database.optuna_trials(self.study_id) if t.state == TrialState.COMPLETE]
         if not complete:
             raise UnknownRun(f"{self.name} has no complete trial yet")
         return Trial.from_optuna(max(complete, key=lambda trial: (trial.value, -trial.number)))
+
+    @property
+    def complete(self) -> list[Trial]:
+        """The complete trials, in the order of their numbers."""
+        stored = self.database.optuna_trials(self.study_id)
+        return [Trial.from_optuna(trial) for trial in stored if trial.state == TrialState.COMPLETE]
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -156,7 +173,7 @@ class Run:
     @property
     def has_success(self) -> bool:
         """Whether any trial is complete."""
-        return any(trial.state == TrialState.COMPLETE for trial in self.database.optuna_trials(self._study_id))
+        return any(trial.state == TrialState.COMPLETE for trial in self.database.optuna_trials(self.study_id))
 
     def summary(self) -> dict[str, Any]:
         """The run in plain values, for JSON: its name, attributes, best trial, reference, and why it ended."""
@@ -212,10 +229,7 @@ class Run:
             trial: of this run.
             problem: the definition with its data and the rows of this split, where they are at hand and checked.
         """
-        if problem is None:
-            definition = self._needed_definition()
-            problem = Problem(definition, self.name.split)
-            self._check_hashes({"data": data_hash(problem.data), **definition.fixed_hashes})
+        problem = self.problem() if problem is None else problem
         X, y, fit_params = problem.rows(problem.partition.development)
         try:
             estimator = problem.estimator(self.used(trial, problem))
@@ -223,6 +237,15 @@ class Run:
         except Exception as error:
             what = f"{type(error).__name__}: {one_line(error)}"
             raise RunFailed(f"trial {trial.number} of {self.name} cannot be trained again: {what}") from error
+
+    def problem(self) -> Problem:
+        """The definition with its data and the rows of this split, loaded once; raises like :meth:`best_estimator`."""
+        definition = self._needed_definition()
+        if self._problem is None or self._problem.definition is not definition:
+            problem = Problem(definition, self.name.split)
+            self._check_hashes({"data": data_hash(problem.data), **definition.fixed_hashes})
+            self._problem = problem
+        return self._problem
 
     def used(self, trial: Trial, problem: Problem) -> dict[str, Any]:
         """A trial's hyperparameters as the estimator is given them."""

@@ -210,6 +210,8 @@ def show_trial(metric: Metric, trial: "Trial", learned: Learned | str | None = N
     for name, value in sorted(trial.attributes.items()):
         if name == "train_score":
             rows.append([name, metric.text(value)])
+        elif name == "train_fold_scores":
+            rows.append([name, ", ".join(map(metric.text, trial.train_fold_scores))])
         elif name.startswith("neg_"):
             rows.append([Metric(name, -1).label, Metric(name, -1).text(value)])
         elif name != "traceback":

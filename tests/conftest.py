@@ -63,7 +63,7 @@ def opened_by_optuna(name: str, url: str):
         storage.engine.dispose()
 
 
-TIMES = {"started", "finished", "fit_seconds", "score_seconds", "sampler_seconds", "peak_memory_mb"}
+TIMES = {"started", "finished", "fit_seconds", "score_seconds", "predict_seconds", "sampler_seconds", "peak_memory_mb"}
 
 
 def same_trials(frame):

@@ -14,7 +14,18 @@ from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo import CrossValidation, Data, Holdout, Int, RunFailed, StudyChanged, StudyDefinition, UnknownRun, evaluation
+from hpo import (
+    CrossValidation,
+    Data,
+    Holdout,
+    Int,
+    RunFailed,
+    StudyChanged,
+    StudyDefinition,
+    UnknownRun,
+    evaluation,
+    model_costs,
+)
 from hpo.cli import command
 from hpo.evaluation import Problem, evaluate
 from hpo.results import Evaluation, FoldResult, combine
@@ -90,7 +101,7 @@ def test_counting_is_in_nobodys_time_and_cannot_fail_a_trial(monkeypatch):
         counted.append(next(clock))  # a look of its own takes a second more
         return 5
 
-    monkeypatch.setattr(evaluation, "count_parameters", slow)
+    monkeypatch.setattr(model_costs, "count_parameters", slow)
     result = evaluate(Problem(tree_study(split=Holdout())), {})
     assert counted
     assert (result.fit_seconds, result.score_seconds, result.n_model_parameters) == (1.0, 1.0, 5)

@@ -49,6 +49,22 @@ def write_figures(
         return [Path(shutil.copyfile(path, target / path.name)) for path in paths]
 
 
+def write_figure(figure: Figure, path: "str | PathLike[str]") -> None:
+    """Write one figure as the file ``path``, whose ending is one of the formats.
+
+    Raises:
+        NoBrowser: there is no Chrome or Chromium, or it does not start.
+        InvalidOption: the file cannot be written.
+    """
+    with TemporaryDirectory(prefix="hpo-figures-") as made:
+        drawn = Path(made, f"figure{Path(fspath(path)).suffix.lower()}")
+        _draw([(figure, drawn)])
+        try:
+            shutil.copyfile(drawn, fspath(path))
+        except OSError as error:
+            raise InvalidOption(f"{fspath(path)!r} cannot be written: {error.strerror or error}") from error
+
+
 def check_target(folder: "str | PathLike[str]") -> None:
     """Raise where figures cannot be written to a folder, before hours are spent on what they show.
 
@@ -56,10 +72,15 @@ def check_target(folder: "str | PathLike[str]") -> None:
         InvalidOption: it is a file.
         NoBrowser: there is no Chrome or Chromium.
     """
-    from choreographer.browsers.chromium import Chromium
-
     if Path(fspath(folder)).exists() and not Path(fspath(folder)).is_dir():
         raise InvalidOption(f"{fspath(folder)} is a file: give a folder for the figures")
+    check_browser()
+
+
+def check_browser() -> None:
+    """Raise NoBrowser where there is no Chrome or Chromium to draw figures as files."""
+    from choreographer.browsers.chromium import Chromium
+
     if not os.environ.get("BROWSER_PATH") and Chromium.find_browser(skip_local=False) is None:
         raise NoBrowser(f"figures as files are drawn by Chrome or Chromium, and there is none: {_INSTALL}")
 

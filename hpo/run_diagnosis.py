@@ -1,0 +1,98 @@
+"""The diagnosis of a run: of its winner, and how its trials fare, from training and validation rows; never the test."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpo.diagnosis import CANNOT_TELL, FITS_WELL, VERDICTS, Diagnosis, diagnosis, perfect_score
+from hpo.dummies import dummy_scores, part_scores
+from hpo.edges import Edge, edges
+from hpo.units import Metric, counted
+
+if TYPE_CHECKING:
+    from hpo.runs import Run, Trial
+
+_OF_SEVERAL = {FITS_WELL: "fit well", CANNOT_TELL: "cannot be told"}
+
+
+@dataclass(frozen=True)
+class RunDiagnosis:
+    """What a run's trials say of over- and underfitting.
+
+    Attributes:
+        metric: how its scores are shown.
+        trial: number of the winner.
+        winner: its diagnosis.
+        counts: verdict -> how many of the complete trials.
+        edges: hyperparameters of the winner that lie at an edge of the space that could be extended.
+    """
+
+    metric: Metric
+    trial: int
+    winner: Diagnosis
+    counts: Mapping[str, int]
+    edges: Sequence[Edge] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The winner's diagnosis with its numbers."""
+        return self.winner.sentence(self.metric)
+
+    @property
+    def run_sentence(self) -> str:
+        """How many trials overfit, underfit, fit well."""
+        said = ", ".join(f"{count} {_OF_SEVERAL.get(name, name)}" for name, count in self.counts.items() if count)
+        return f"of {counted(sum(self.counts.values()), 'complete trial')}: {said}"
+
+
+def diagnose(run: "Run") -> RunDiagnosis:
+    """Whether the winner of a run overfits, underfits or fits well, and how many of its trials do.
+
+    The rule is that of :mod:`hpo.diagnosis`. The dummy is scored on the same folds. Where there is one fold only, as
+    with a holdout, the winner is trained once more and the spread is that of parts of its rows; the other trials are
+    taken to vary as it does.
+
+    Args:
+        run: opened with its definition.
+
+    Raises:
+        UnknownRun: it has no complete trial, or was opened without its definition.
+        StudyChanged: the definition is no longer what the run was made with.
+    """
+    problem, best, metric = run.problem(), run.best, run.metric
+    reference = run.reference
+    spread = part_scores(problem, run.used(best, problem)) if problem.n_folds == 1 else None
+    dummy = dummy_scores(problem) if spread is None else spread[2]
+    known = [trial for trial in (best, reference) if trial is not None and trial.value is not None]
+    top = max(known, key=lambda trial: float(trial.value or 0))  # the winner, where both are equal
+    train_rows, validation_rows = map(len, problem.partition.folds[0])
+
+    def of(trial: "Trial") -> Diagnosis:
+        if trial.train_score is None:
+            return diagnosis([np.nan], [trial.value or np.nan], None)
+        trains = trial.train_fold_scores or [trial.train_score] * len(trial.fold_scores)  # older: their mean alone
+        validations: Sequence[float] = trial.fold_scores
+        best_known: Sequence[float] = top.fold_scores
+        if spread is not None:
+            trains, validations, best_known = (
+                np.mean(scores) + np.subtract(part, np.mean(part))
+                for scores, part in ((trains, spread[0]), (validations, spread[1]), (best_known, spread[1]))
+            )
+        return diagnosis(
+            trains,
+            validations,
+            dummy,
+            attainable=None if trial.number == best.number and top is best else best_known,
+            perfect=perfect_score(metric.key),
+            validation_share=0.0 if spread is not None else validation_rows / train_rows,
+            folds="folds" if spread is None else "parts of the validation rows",
+        )
+
+    found = Counter(dict.fromkeys(VERDICTS, 0))
+    found.update(of(trial).verdict for trial in run.complete)
+    space = problem.definition.space
+    at_edges = edges(space, best.configuration, problem.estimator(run.used(best, problem)))
+    return RunDiagnosis(metric, best.number, of(best), dict(found), tuple(at_edges))
