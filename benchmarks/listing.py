@@ -35,14 +35,14 @@ _DISTRIBUTIONS = {
 }
 
 
-def fill(path: Path, n_runs: int, n_trials: int) -> None:
+def fill(path: Path, n_runs: int, n_trials: int, study: str = "study") -> None:
     """Create a database of runs as hpo records them: 4 hyperparameters, 5 folds and 6 attributes to a trial."""
     generator = np.random.default_rng(0)
     per_study = len(SAMPLERS) * N_SPLITS
     with hpo.StudyDatabase(path) as database:
         for begin in range(0, n_runs, per_study):
-            study = dataclasses.replace(definition(), name=f"study-{begin // per_study}")
-            session = StudySession(study, database)
+            named = dataclasses.replace(definition(), name=f"{study}-{begin // per_study}")
+            session = StudySession(named, database)
             names = [
                 session.name(SAMPLERS[i % len(SAMPLERS)], i // len(SAMPLERS), i // len(SAMPLERS))
                 for i in range(min(per_study, n_runs - begin))

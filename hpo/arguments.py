@@ -115,7 +115,10 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     _add_common(delete)
 
     dashboard = add("dashboard", "browse the study database with optuna-dashboard")
+    dashboard.add_argument("--host", default="127.0.0.1", metavar="NAME", help="default: %(default)s, this machine")
     dashboard.add_argument("--port", type=int, help="default: 8080, or a free one where that is taken")
+    dashboard.add_argument("--token", help="what a browser must know; generated where other machines reach the server")
+    dashboard.add_argument("--open", action="store_true", help="open it in the browser")
     dashboard.add_argument("--writable", action="store_true", help="let the browser change the database")
     _add_common(dashboard)
 

@@ -1,7 +1,6 @@
 """The command line: arguments in, text out."""
 
 import argparse
-import contextlib
 import logging
 import math
 import os
@@ -271,16 +270,17 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 def _dashboard(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.dashboard import Dashboard
+    from hpo.dashboard import browse
 
-    with _existing(arguments) as database:
-        dashboard = Dashboard(database, port=arguments.port, writable=arguments.writable)
-        mode = "changes allowed" if arguments.writable else "read-only"
-        text.say(f"optuna-dashboard on {database.name} ({mode}): {dashboard.url}  (Ctrl-C ends it)")
-        with contextlib.suppress(KeyboardInterrupt):
-            dashboard.serve()  # ends on Ctrl-C by itself
-        dashboard.close()
-        text.say("ended")
+    browse(
+        arguments.database,
+        host=arguments.host,
+        port=arguments.port,
+        writable=arguments.writable,
+        token=arguments.token,
+        opens=arguments.open,
+        say=text.say,
+    )
     return DONE
 
 

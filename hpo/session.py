@@ -100,6 +100,7 @@ class StudySession:
             "context": self.context(name.split),
             **{f"hash_{key}": value for key, value in self.hashes.items()},
             **{f"version_{key}": value for key, value in versions().items()},
+            **self._described,
             **fixed,
             **(initial or {}),
         }
@@ -113,6 +114,13 @@ class StudySession:
         if stored.get("budget", 0) < budget or stored.get("stopped"):
             self.database.set_attributes(study_id, {"budget": max(budget, stored.get("budget", 0)), "stopped": None})
         return study_id
+
+    @property
+    def _described(self) -> dict[str, Any]:
+        """What a comparison must know of the definition, for who has the database alone; short, as all attributes."""
+        definition = self.definition
+        size = min(definition.space.grid_size, 2**53)
+        return {"grid_size": size, "n_start": len(definition.start), "margin": definition.margin, "n_test": self.n_test}
 
     def evaluations(self, split: int) -> dict[str, str]:
         """Key of each configuration that is COMPLETE in the context of a split -> where: ``run#number``."""

@@ -23,6 +23,8 @@ from optuna.trial import create_trial
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
+from hpo.browser import Browser
+from hpo.freshness import collect
 from hpo import locks
 from hpo.doctor import examine
 from hpo.records import TrialRecord
@@ -180,6 +182,13 @@ def test_a_comparison_on_a_server(shared):
         tree_study(), samplers=["random", "grid"], repetitions=2, trials=4, database=shared, progress="none"
     )
     assert comparison.table["trials"].tolist() == [8, 8]
+    pages = Browser(shared, writable=False)
+    try:
+        for path, said in (("/comparison/", b"iris-tree"), ("/comparison/iris-tree", b"2 repetitions of 4 trials")):
+            assert said in collect(pages, {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": ""})[2]
+        assert not pages.is_empty()
+    finally:
+        pages.close()
 
 
 def test_a_run_is_locked_across_processes_and_freed_by_death(shared, server):

@@ -6,7 +6,7 @@
   const LINE = 24; // characters of an axis title on one line where there is little room
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const coarse = matchMedia("(pointer: coarse)");
-  const plots = [...document.querySelectorAll(".plot")];
+  let plots = [];
   const config = {
     displaylogo: false,
     displayModeBar: coarse.matches ? false : "hover",
@@ -65,6 +65,7 @@
   }
 
   async function drawAll() {
+    plots = [...document.querySelectorAll(".plot")];
     for (const plot of plots) {
       await draw(plot);
       plot.dataset.drawn = "yes";
@@ -80,5 +81,6 @@
     printing = false;
     plots.forEach(async (plot) => { await draw(plot); Plotly.Plots.resize(plot); });
   });
+  addEventListener("renewed", drawAll); // by the script of a page that is served
   drawAll();
 })();

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hpo.comparison import figures as drawn
 from hpo.comparison import side_figures
 from hpo.comparison.drawing import Figure
-from hpo.comparison.report import Section, page
+from hpo.comparison.report import Section, main_part, page
 from hpo.units import counted
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ def comparison_page(comparisons: Sequence["Comparison"], together: "AcrossStudie
     assert together is not None  # several are put together first
     first = Section("All studies", sentences=together.sentences(), figures=together.figures)
     return page("Samplers compared on several studies", [first, *sections])
+
+
+def comparison_part(comparison: "Comparison") -> str:
+    """HTML of a comparison without the page around it, for a page that is served."""
+    section = _section(comparison)
+    return main_part(section.title, [section])
 
 
 def _section(comparison: "Comparison") -> Section:

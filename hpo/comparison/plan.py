@@ -8,6 +8,29 @@ from hpo.definition import StudyDefinition
 from hpo.errors import InvalidOption
 from hpo.pruning import check_suitable
 from hpo.samplers import Factory, Sampler, find_sampler
+from hpo.units import Metric
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a comparison must know of the study definition.
+
+    Attributes:
+        shown_metric: how values are shown.
+        grid_size: cells of the grid; 0 where that is not known.
+        n_start: configurations that every run evaluates first.
+        margin: the smallest difference that matters, in the metric's units, or None.
+    """
+
+    shown_metric: Metric
+    grid_size: int
+    n_start: int
+    margin: float | None = None
+
+    @classmethod
+    def of(cls, definition: StudyDefinition) -> "Subject":
+        """What it must know of this one."""
+        return cls(definition.shown_metric, definition.space.grid_size, len(definition.start), definition.margin)
 
 
 @dataclass(frozen=True)
@@ -22,6 +45,7 @@ class Plan:
         margin: the smallest difference that matters, in the metric's units, or None.
         resplit: whether each repetition has training and validation rows of its own, shared by all samplers.
         alpha: the probability of a false "real" that is accepted.
+        pairs: (split, seed) of each repetition, where runs were found instead of planned.
     """
 
     samplers: tuple[Sampler, ...]
@@ -31,6 +55,7 @@ class Plan:
     margin: float | None = None
     resplit: bool = True
     alpha: float = 0.05
+    pairs: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(
@@ -89,4 +114,4 @@ class Plan:
     @property
     def numbers(self) -> list[tuple[int, int]]:
         """(split, seed) of each repetition."""
-        return [(r if self.resplit else 0, r) for r in range(self.repetitions)]
+        return list(self.pairs) or [(r if self.resplit else 0, r) for r in range(self.repetitions)]

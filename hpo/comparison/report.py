@@ -50,28 +50,39 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
     """
     from plotly.offline import get_plotlyjs
 
+    has_figures = any(section.figures for section in sections)
+    scripts = [get_plotlyjs(), resource("page.js")] if has_figures else []
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">\n'
+    code = "".join(f"<script>{script}</script>\n" for script in scripts)
+    return document(title, main_part(title, sections, lead=lead), head=policy, code=code)
+
+
+def main_part(title: str, sections: Sequence[Section], *, lead: str = "") -> str:
+    """What stands in the page's main element: heading, links to several sections, and the sections."""
     is_one = len(sections) == 1
     has_figures = any(section.figures for section in sections)
-    scripts = [get_plotlyjs(), _resource("page.js")] if has_figures else []
     links = "".join(f'<li><a href="#part{i}">{escape(s.title)}</a></li>' for i, s in enumerate(sections))
     navigation = "" if is_one else f'<nav aria-label="Parts of this page"><ul>{links}</ul></nav>\n'
-    code = "".join(f"<script>{script}</script>\n" for script in scripts)
     parts = [
         _section(section, prefix="" if is_one else f"part{i}-", is_one=is_one) for i, section in enumerate(sections)
     ]
     noscript = "<noscript><p>The figures need JavaScript; text and tables do not.</p></noscript>" if has_figures else ""
+    return f"<h1>{escape(title)}</h1>\n{_paragraph(lead)}{navigation}{noscript}{''.join(parts)}"
+
+
+def document(title: str, main: str, *, head: str = "", code: str = "") -> str:
+    """The whole page around its main element; ``main``, ``head`` and ``code`` are HTML."""
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{head}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_resource('page.css')}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{escape(title)}</h1>\n{_paragraph(lead)}"
-        f"{navigation}{noscript}{''.join(parts)}</main>\n{code}</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{resource('page.css')}</style>\n</head>\n<body>\n<main>\n"
+        f"{main}</main>\n{code}</body>\n</html>\n"
     )
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """A file that lies beside this module."""
     return files("hpo.comparison").joinpath(name).read_text(encoding="utf-8")
 
 

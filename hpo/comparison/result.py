@@ -13,7 +13,7 @@ import pandas as pd
 
 from hpo.comparison import advice, measures, pages, sentences, tables
 from hpo.comparison.drawing import Figure
-from hpo.comparison.plan import Plan
+from hpo.comparison.plan import Plan, Subject
 from hpo.comparison.pruned import pruned
 from hpo.comparison.terminal import incumbents_text
 from hpo.comparison.verdicts import Rules, judge, withdrawn
@@ -45,7 +45,7 @@ class Comparison:
         n_opened_before: how many other configurations of the study were ever scored on the sealed test rows.
 
     Args:
-        definition, study, plan: what was compared.
+        definition, study, plan: what was compared; of the definition, what a comparison must know of it is enough.
         trials: of complete repetitions and their references, as :meth:`hpo.StudyDatabase.trials` gives them.
         tests: (split, key of a configuration) -> score on the sealed test rows; NaN where that failed.
         made: as above.
@@ -54,7 +54,7 @@ class Comparison:
 
     def __init__(
         self,
-        definition: StudyDefinition,
+        definition: StudyDefinition | Subject,
         study: str,
         plan: Plan,
         trials: pd.DataFrame,
@@ -64,9 +64,10 @@ class Comparison:
         n_opened: int = 0,
     ) -> None:
         self.study, self.plan, self.made = study, plan, dict(made)
-        self.metric: Metric = definition.shown_metric
+        subject = definition if isinstance(definition, Subject) else Subject.of(definition)
+        self.metric: Metric = subject.shown_metric
         self.rules = Rules(paired=plan.resplit, margin=plan.margin, alpha=plan.alpha)
-        self.grid_size, self.n_start = definition.space.grid_size, len(definition.start)
+        self.grid_size, self.n_start = subject.grid_size, subject.n_start
         own = trials[trials["sampler"].isin(plan.labels) & (trials["number"] < plan.trials)]
         own = own.assign(repetition=own["seed"].astype(int), split=own["split"].astype(int))
         wanted = pd.MultiIndex.from_tuples(plan.numbers)

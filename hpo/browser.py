@@ -1,0 +1,73 @@
+"""optuna-dashboard and the comparisons of one database, as one site."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import optuna_dashboard
+import sqlalchemy as sa
+
+from hpo import records as t
+from hpo.browsed_storage import BrowsedStorage
+from hpo.comparison_site import ComparisonSite
+from hpo.database import StudyDatabase
+from hpo.freshness import Answers, Changes, with_insertion
+from hpo.guards import WSGI, Environ
+from hpo.run_note import PATH, run_note
+
+# In the blue bar of each of optuna-dashboard's pages; its Content-Security-Policy allows styles, and no script here.
+_LINK = """<nav id="hpo" aria-label="Comparisons" title="{said}"
+style="position: fixed; top: 14px; right: 24px; z-index: 1250">
+<a href="{path}" style="color: #0b3d63; background: #fff; border-radius: 4px; padding: 7px 12px; display: block;
+font: 500 14px/22px system-ui, sans-serif; text-decoration: none">Compare samplers</a></nav>
+"""
+
+
+class Browser:
+    """The pages of one database.
+
+    Args:
+        database: what to show.
+        writable: whether optuna-dashboard may change it.
+    """
+
+    def __init__(self, database: StudyDatabase, *, writable: bool) -> None:
+        self._database = database
+        self._changes = Changes(database.engine)
+        self._comparisons = ComparisonSite(database, self._changes)
+        storage = BrowsedStorage(database.storage, writable=writable, note=self._note)
+        self._app = Answers(optuna_dashboard.wsgi(storage), self._changes)
+        said = "Changes are allowed here." if writable else "Each study below is one run: a sampler on one split."
+        link = _LINK.format(path=PATH, said=said).encode()
+        self._pages: WSGI = with_insertion(self._app, b'<div id="dashboard">', lambda: link)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        path = environ.get("PATH_INFO", "/")
+        if path == PATH.rstrip("/") or path.startswith(PATH):
+            return self._comparisons(environ, start_response)
+        if path == "/dashboard" or path.startswith("/dashboard/"):
+            return self._pages(environ, start_response)
+        return self._app(environ, start_response)
+
+    def is_empty(self) -> bool:
+        """Whether the database has no study at all."""
+        with self._database.engine.connect() as connection:
+            return connection.execute(sa.select(t.studies.c.study_id).limit(1)).first() is None
+
+    def close(self) -> None:
+        """Give back the connection that looks for changes."""
+        self._changes.close()
+
+    def _note(self, study_id: int) -> str:
+        """The note of a run; empty where the study is none of ours."""
+        run = next((run for run in self._comparisons.runs() if run.study_id == study_id), None)
+        if run is None:
+            return ""
+        best = None if run.best is None else self._database.storage.get_best_trial(study_id)
+        place = (run.name.versioned_study, "reference", run.name.split)
+        reference = (
+            other.best
+            for other in self._comparisons.runs()
+            if (other.name.versioned_study, other.name.sampler, other.name.split) == place
+        )
+        return run_note(run, best, next(reference, None))
