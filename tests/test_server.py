@@ -23,10 +23,10 @@ from optuna.trial import create_trial
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo.browser import Browser
-from hpo.freshness import collect
 from hpo import locks
+from hpo.browser import Browser
 from hpo.doctor import examine
+from hpo.freshness import collect
 from hpo.records import TrialRecord
 from hpo.run_name import RunName
 
