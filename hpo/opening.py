@@ -181,14 +181,15 @@ def _check_file(path: Path) -> None:
     if not os.access(path, os.R_OK):
         raise UnusableDatabase(f"{path} cannot be read: its permissions forbid it")
     try:
-        with path.open("rb") as file:
-            if file.read(16) != b"SQLite format 3\x00":
-                raise UnusableDatabase(f"{path} is no SQLite database: name another file with --database")
+        # SQLite alone opens the file: to close it oneself would drop the locks that this process has on it.
         uri = f"{path.as_uri()}?mode=ro"
         opened = sqlite3.connect(uri, uri=True) if _is_writable(path) else _connect_read_only(path)
         with contextlib.closing(opened) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except (OSError, sqlite3.DatabaseError) as error:
+        is_none = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB  # so nobody has a lock on it
+        if is_none and path.read_bytes()[:16] != b"SQLite format 3\x00":
+            raise UnusableDatabase(f"{path} is no SQLite database: name another file with --database") from error
         is_full = shutil.disk_usage(path.parent).free < _ROOM
         why = "the disk is full" if is_full else error
         raise UnusableDatabase(f"{path} cannot be read as a database: {why}") from error

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -116,3 +118,17 @@ def test_what_is_no_database_is_one_clear_line(given):
 def test_a_bad_port_is_one_clear_line(scheme, port, message):
     with pytest.raises(hpo.UnusableDatabase, match=message):
         hpo.StudyDatabase(f"{scheme}://hpo@127.0.0.1:{port}/x")
+
+
+def test_to_open_a_file_again_takes_no_lock_from_who_has_it_open(tmp_path):
+    # POSIX drops all locks of a process on a file when it closes the file once, whoever had opened it:
+    # https://www.sqlite.org/howtocorrupt.html, 2.2. Another process would then take itself for the last one, and
+    # remove the log that is in use here.
+    path = tmp_path / "study.db"
+    with hpo.StudyDatabase(path) as first, first.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM studies").fetchall()
+        with hpo.StudyDatabase(path):
+            pass
+        code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA user_version = 1'); c.close()"
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
+        assert path.with_name("study.db-wal").exists()
