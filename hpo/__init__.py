@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from hpo.errors import RunInUse as RunInUse
     from hpo.errors import ScriptFailed as ScriptFailed
     from hpo.errors import StudyChanged as StudyChanged
+    from hpo.errors import UnknownPruner as UnknownPruner
     from hpo.errors import UnknownRun as UnknownRun
     from hpo.errors import UnknownSampler as UnknownSampler
     from hpo.errors import UnknownStudy as UnknownStudy
     from hpo.errors import UnstorableModel as UnstorableModel
+    from hpo.errors import UnsuitablePruner as UnsuitablePruner
     from hpo.errors import UnsuitableSampler as UnsuitableSampler
     from hpo.errors import UntrustedModel as UntrustedModel
     from hpo.errors import UnusableDatabase as UnusableDatabase
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from hpo.runner import run as run
     from hpo.runs import Run as Run
     from hpo.runs import Trial as Trial
+    from hpo.search_cv import SearchCV as SearchCV
     from hpo.selection import select as select
     from hpo.space import SearchSpace as SearchSpace
     from hpo.splits import CrossValidation as CrossValidation
@@ -60,7 +63,8 @@ if TYPE_CHECKING:
 _ERRORS = (
     "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
     "NoBrowser", "NotComparable", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
-    "UnknownSampler", "UnknownStudy", "UnstorableModel", "UnsuitableSampler", "UntrustedModel", "UnusableDatabase",
+    "UnknownPruner", "UnknownSampler", "UnknownStudy", "UnstorableModel", "UnsuitablePruner", "UnsuitableSampler",
+    "UntrustedModel", "UnusableDatabase",
     "WorkerBroken",
 )  # fmt: skip
 _HOMES = {
@@ -71,6 +75,7 @@ _HOMES = {
     **dict.fromkeys(("Run", "Trial"), "hpo.runs"),
     "Comparison": "hpo.comparison.result",
     "compare": "hpo.comparison.protocol",
+    "SearchCV": "hpo.search_cv",
     "SearchSpace": "hpo.space",
     "StudyDatabase": "hpo.database",
     "count_parameters": "hpo.parameters",

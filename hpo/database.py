@@ -62,6 +62,12 @@ class StudyDatabase:
                 sa.event.listen(self.engine, "connect", set_pragmas)
                 self.engine.dispose()  # connections that the storage opened lack the pragmas
 
+    def __reduce__(self) -> "tuple[type[StudyDatabase], tuple[str]]":
+        return StudyDatabase, (self.url,)  # another process opens it by its address
+
+    def __deepcopy__(self, memo: object) -> "StudyDatabase":
+        return self  # as scikit-learn clones an estimator that has it
+
     def _check_schema(self) -> None:
         found, known = self.storage.get_current_version(), self.storage.get_head_version()
         if found == known:

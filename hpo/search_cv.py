@@ -1,0 +1,268 @@
+"""A drop-in for scikit-learn's searches: every sampler, a study database, and what was done is not done again."""
+
+import math
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import check_random_state, indexable
+
+from hpo.errors import InvalidOption, UnsuitablePruner
+from hpo.samplers import find_sampler
+from hpo.search_run import DEFAULT_CANDIDATES, Candidate, KeptRun, SearchRun, Splits, missing_fold
+from hpo.search_space import CandidateSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+    from hpo.runs import Run
+
+_TOGETHER = 4  # candidates that race side by side; a number of workers would change what is pruned
+_PER_WORKER = 4  # candidates for each worker between two writes to a database
+
+
+class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
+    """Search hyperparameters by cross-validation with any sampler, like ``GridSearchCV`` and ``RandomizedSearchCV``.
+
+    Candidates are fitted and scored by scikit-learn itself, so that metadata routing, several metrics, callable
+    ``refit`` and callbacks are those of its own searches, and so are ``cv_results_`` and the ``best_`` attributes.
+
+    Args:
+        estimator: is cloned for every fit.
+        space: a :class:`hpo.SearchSpace` or a dict for one; or scikit-learn's dict of lists and frozen scipy.stats
+            distributions, or a list of such dicts. Uniform, loguniform and randint become Float and Int, others are
+            searched through their quantile function.
+        sampler: as for :func:`hpo.run`. ``"grid"`` has every cell in the order of ``ParameterGrid``; an equal
+            candidate is shown again and fitted once.
+        n_trials: number of candidates; None is the whole grid for ``grid``, otherwise 50.
+        scoring, cv, refit, n_jobs, error_score, return_train_score, verbose: as in scikit-learn. ``n_jobs`` changes
+            nothing but the time. Of several metrics the sampler is told the one of ``refit``, or the first.
+        random_state: seeds the sampler. With a database, None is drawn once and kept there.
+        database: a URL, a path or a :class:`hpo.StudyDatabase`; None keeps the trials in memory. What is stored is
+            not fitted again: the same call goes on where a killed one stopped.
+        name: of the study in the database; None is the estimator's. A fingerprint of the data follows it, so that
+            each outer fold of a nested search has a run of its own.
+        pruner: None or ``"racing"``, also as ``"racing(alpha=0.1)"``: gives up candidates between folds; the folds that
+            were not fitted are NaN.
+        timeout: seconds after which no further candidate begins.
+
+    Attributes:
+        run_: the :class:`hpo.Run` of the last fit.
+        study_: the same as an Optuna study.
+        cv_results_, best_estimator_, best_params_, best_score_, best_index_, scorer_, n_splits_, refit_time_,
+        multimetric_: as in scikit-learn.
+
+    Raises:
+        HpoError: bad input, or a stored run that was made with something else.
+    """
+
+    pre_dispatch = "2*n_jobs"  # scikit-learn's base class reads it
+    n_splits_: int
+
+    def __init__(
+        self,
+        estimator: Any,
+        space: Any,
+        *,
+        sampler: Any = "tpe",
+        n_trials: int | None = None,
+        scoring: Any = None,
+        cv: Any = None,
+        refit: Any = True,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        verbose: int = 0,
+        database: Any = None,
+        name: str | None = None,
+        pruner: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.space = space
+        self.sampler = sampler
+        self.n_trials = n_trials
+        self.scoring = scoring
+        self.cv = cv
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.error_score = error_score
+        self.return_train_score = return_train_score
+        self.verbose = verbose
+        self.database = database
+        self.name = name
+        self.pruner = pruner
+        self.timeout = timeout
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> "SearchCV":
+        """Search, and train the best candidate on all rows.
+
+        Args:
+            X, y: rows, and their target or None.
+            **params: as in ``GridSearchCV.fit``: to the estimator's fit, the scorer and the splitter.
+        """
+        self._given = (X, y, params)
+        try:
+            super().fit(X, y, **params)
+        finally:
+            self.__dict__.pop("_given", None)
+            search = self.__dict__.pop("_search", None)
+            if search is not None and hasattr(self, "cv_results_"):
+                self._kept: KeptRun = search.kept()
+        return self
+
+    @property
+    def run_(self) -> "Run":
+        """The run of the last fit: from its database, or from memory."""
+        return self._fitted().open()
+
+    @property
+    def study_(self) -> "optuna.Study":
+        """The run of the last fit as an Optuna study, in memory."""
+        return self._fitted().study()
+
+    def _fitted(self) -> KeptRun:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self, "_kept")
+        return self._kept
+
+    # --- inside ---
+
+    def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
+        X, y, params = self._given
+        X, y = indexable(X, y)
+        params = {name: value for name, value in params.items() if value is not None}
+        routed = self._get_routed_params_for_fit(params)
+        splits = list(self._checked_cv_orig.split(X, y, **routed.splitter.split))
+        n_splits: int = self.n_splits_
+        if len(splits) != n_splits:
+            raise ValueError(
+                "cv.split and cv.get_n_splits return inconsistent results. "
+                f"Expected {n_splits} splits, got {len(splits)}"
+            )
+        self._search = search = self._open(X, y, params, splits)
+        is_one_batch = search.pruning is None and self._batch_size(search) == search.n_left  # as in scikit-learn
+        shape = {"max_subtasks": search.n_left * n_splits, "sequential_subtasks": False} if is_one_batch else {}
+        context = callback_ctx.subcontext(task_name="search", **({"max_subtasks": None} | shape))
+        context.call_on_fit_task_begin(estimator=self)
+        deadline = math.inf if self.timeout is None else time.monotonic() + self.timeout
+        with search:
+            while not search.is_done and (not search.candidates or time.monotonic() < deadline):
+                batch = search.propose(self._batch_size(search))
+                new = search.unknown(batch)
+                if search.pruning is None:
+                    self._evaluate(evaluate_candidates, context, new, range(len(splits)), splits)
+                else:
+                    for fold in range(len(splits)):
+                        self._evaluate(evaluate_candidates, context, search.racing(new), [fold], splits)
+                search.tell(batch)
+            if search.failure is not None and search.first_sound is None:
+                raise search.failure
+            if not search.n_evaluated:  # all was stored; scikit-learn wants to have seen one candidate
+                sound = search.first_sound or search.candidates[0]
+                self._call(evaluate_candidates, context, [sound], Splits(splits))
+        search.results.update(self._results())
+        context.call_on_fit_task_end(estimator=self)
+
+    def _batch_size(self, search: SearchRun) -> int:
+        if search.is_adaptive:
+            return 1
+        if search.pruning is not None:
+            return _TOGETHER
+        if self.database is None and self.timeout is None:
+            return search.n_left
+        from joblib import effective_n_jobs
+
+        return int(_PER_WORKER * effective_n_jobs(self.n_jobs))
+
+    def _evaluate(
+        self, evaluate_candidates: Any, context: Any, wanted: list[Candidate], folds: Any, splits: list[Any]
+    ) -> None:
+        """Have scikit-learn fit and score candidates on some folds; :meth:`_format_results` takes the answer."""
+        if not wanted:
+            return
+        self._search.asked = [(candidate.key, list(folds)) for candidate in wanted]
+        n_splits = len(splits)
+        self.n_splits_ = len(self._search.asked[0][1])
+        cv = Splits([splits[fold] for fold in folds])
+        try:
+            self._call(evaluate_candidates, context, wanted, cv)
+        except ValueError as error:
+            # Where all fits of one call fail scikit-learn raises, which is of interest where all calls have failed.
+            if self.error_score == "raise" or "fits failed" not in str(error):
+                raise
+            names = self.scoring if isinstance(self.scoring, (list, tuple, set, dict)) else ()
+            scores = dict.fromkeys(names, self.error_score) if names else self.error_score
+            self._search.take_failure(error, scores)
+        finally:
+            self.n_splits_ = n_splits
+
+    def _call(self, evaluate_candidates: Any, context: Any, wanted: list[Candidate], cv: Splits) -> None:
+        if not context.sequential_subtasks:
+            evaluate_candidates([candidate.params for candidate in wanted], cv=cv, callback_ctx=context)
+            return
+        n_fits = len(wanted) * cv.get_n_splits()
+        batch = context.subcontext(task_name="candidates", max_subtasks=n_fits, sequential_subtasks=False)
+        batch.call_on_fit_task_begin(estimator=self)
+        evaluate_candidates([candidate.params for candidate in wanted], cv=cv, callback_ctx=batch)
+        batch.call_on_fit_task_end(estimator=self)
+
+    def _format_results(self, candidate_params: Any, n_splits: int, out: Any, more_results: Any = None) -> Any:
+        """Take what was fitted. The dict that is returned, and that scikit-learn keeps, is filled at the end."""
+        self._search.take(out)
+        return self._search.results
+
+    def _results(self) -> Any:
+        search = self._search
+        complete = [candidate for candidate in search.candidates if candidate.key in search.outs]
+        scores = next(iter(search.outs[complete[0].key].values()))["test_scores"]
+        missing = missing_fold(scores, train=self.return_train_score)
+        shown = [search.outs[c.key].get(fold, missing) for c in complete for fold in range(search.n_folds)]
+        with warnings.catch_warnings():
+            if search.pruning is not None:
+                warnings.filterwarnings("ignore", "One or more of the", UserWarning)  # pruned ones are NaN
+            return super()._format_results([c.params for c in complete], search.n_folds, shown)
+
+    def _open(self, X: Any, y: Any, params: dict[str, Any], splits: list[Any]) -> SearchRun:
+        n_trials = self.n_trials
+        if n_trials is not None and (isinstance(n_trials, bool) or not isinstance(n_trials, int) or n_trials < 1):
+            raise InvalidOption(f"n_trials={n_trials!r}: give a whole number, 1 or more")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InvalidOption(f"timeout={self.timeout!r}: give a number of seconds above 0")
+        sampler = find_sampler(self.sampler)
+        sampler = sampler if self.pruner is None else sampler.with_pruner(self.pruner)
+        if sampler.pruner is not None and not sampler.pruner.watches_folds:
+            raise UnsuitablePruner(
+                f"{sampler.pruner.name} watches training, which is scikit-learn's own here: take racing, or hpo.run"
+            )
+        space = CandidateSpace(self.space)
+        sampler.check(space.space)
+        seed = None
+        if self.random_state is not None:
+            is_seed = isinstance(self.random_state, (int, np.integer))
+            drawn = self.random_state if is_seed else check_random_state(self.random_state).randint(2**31 - 1)
+            seed = int(drawn) % 2**31
+        made_with = {
+            "estimator": self.estimator,
+            "space": space.space.fingerprint if space.is_grid is False else self.space,
+            "cv": splits,
+            "scoring": [self.scoring, self.error_score, self.return_train_score, self.refit],
+        }
+        return SearchRun(
+            space,
+            sampler,
+            n_trials=n_trials if n_trials is not None or sampler.is_grid else DEFAULT_CANDIDATES,
+            n_folds=len(splits),
+            metric=self.refit if isinstance(self.refit, str) else None,
+            scoring=self.scoring,
+            seed=seed,
+            database=self.database,
+            name=self.name or type(self.estimator).__name__,
+            data=[X, y, params],
+            made_with=made_with,
+        )

@@ -1,0 +1,387 @@
+"""The run behind a SearchCV: candidates proposed in order, what scikit-learn says of them, and what is stored."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.trial import FrozenTrial
+from sklearn.utils.random import sample_without_replacement
+
+from hpo.database import StudyDatabase, as_database
+from hpo.definition import versions
+from hpo.errors import RunInUse, StudyChanged
+from hpo.fingerprint import fingerprint
+from hpo.proposals import Proposal, WorkingStudy
+from hpo.pruning import Pruning
+from hpo.records import TrialRecord
+from hpo.results import Evaluation, FoldResult
+from hpo.run_name import RunName
+from hpo.samplers import Sampler, quiet_study
+from hpo.search_space import CandidateSpace
+from hpo.units import Metric
+
+if TYPE_CHECKING:
+    import optuna
+
+    from hpo.runs import Run
+
+DEFAULT_CANDIDATES = 50
+_BETWEEN_TRIES = 0.2  # seconds
+_FOLDS = "folds"  # attribute of a trial: what scikit-learn said of each fold
+Fold = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration, and its parameters as ``set_params`` takes them; equal ones share a key."""
+
+    key: str
+    params: dict[str, Any]
+
+
+class Splits:
+    """Folds that are known, as scikit-learn takes a splitter."""
+
+    def __init__(self, splits: Sequence[Any]) -> None:
+        self._splits = list(splits)
+
+    def split(self, X: Any = None, y: Any = None, **_: Any) -> Iterator[Any]:
+        """The folds."""
+        return iter(self._splits)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, **_: Any) -> int:
+        """How many."""
+        return len(self._splits)
+
+
+class SearchRun:
+    """One search, from its stored candidates to its end; a context in which nobody else records it.
+
+    Attributes:
+        candidates: all that were proposed, in order, the stored ones first.
+        outs: key -> fold -> what scikit-learn's ``_fit_and_score`` returned.
+        asked: (key, folds) of what scikit-learn is fitting now.
+        pruning: of the candidates told, or None.
+        results: ``cv_results_``, filled at the end.
+    """
+
+    def __init__(
+        self, space: CandidateSpace, sampler: Sampler, *, n_trials: int | None, n_folds: int, metric: str | None,
+        scoring: Any, seed: int | None, database: Any, name: str, data: Any, made_with: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self._space, self._sampler, self.n_folds = space, sampler, n_folds
+        self._metric, self._scoring = metric, scoring
+        self._cells = space.cells() if space.is_grid and (sampler.is_grid or sampler.search_label == "random") else None
+        if sampler.is_grid:
+            size = len(self._cells) if self._cells is not None else space.space.grid_size
+            n_trials = size if n_trials is None else min(n_trials, size)
+        elif self._cells is not None and n_trials is not None:
+            n_trials = min(n_trials, len(self._cells))
+        assert n_trials is not None
+        self._n_trials = n_trials
+        self.candidates: list[Candidate] = []
+        self.outs: dict[str, dict[int, Fold]] = {}
+        self.asked: list[tuple[str, list[int]]] = []
+        self.n_evaluated = 0
+        self.failure: ValueError | None = None
+        self.results: dict[str, Any] = {}
+        self._n_taken = 0
+        self._told: set[str] = set()
+        self._records: list[TrialRecord] = []
+        self._pruned: dict[str, str] = {}
+        self._database: StudyDatabase | None = None
+        self._is_own = not isinstance(database, StudyDatabase)
+        self._study_id, self._lock = -1, contextlib.ExitStack()
+        self._is_random = not sampler.is_grid
+        if database is None:
+            seed = int(np.random.randint(2**31 - 1)) if seed is None else seed
+            self.name = RunName(name, 1, sampler.label, 0, seed)
+        else:
+            hashes = {key: fingerprint(value, f"the {key} of {name}") for key, value in made_with.items()}
+            hashes["data"] = fingerprint(data, "the data")
+            self._database = as_database(database)
+            self.name, is_drawn = self._named(f"{name}-{hashes['data'][:8]}", seed)
+            self._store(hashes, is_drawn=is_drawn)
+
+        pruner = sampler.pruner
+        self.pruning = None if pruner is None else Pruning(pruner, str(self.name), n_folds)
+
+    def _named(self, study: str, seed: int | None) -> tuple[RunName, bool]:
+        """The run's name: with the seed that was drawn for it, where none is given."""
+        assert self._database is not None
+        if seed is not None:
+            return RunName(study, 1, self._sampler.label, 0, seed), False
+        for text, is_drawn in self._database.attribute_of_runs("seed_is_drawn").items():
+            with contextlib.suppress(Exception):
+                found = RunName.parse(text)
+                if is_drawn and (found.study, found.sampler) == (study, self._sampler.label):
+                    return found, True
+        return RunName(study, 1, self._sampler.label, 0, int(np.random.randint(2**31 - 1))), True
+
+    def _store(self, hashes: Mapping[str, str], *, is_drawn: bool) -> None:
+        assert self._database is not None
+        metric = self._shown_metric()
+        attributes = {
+            "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
+            "budget": self._n_trials, "metric": metric.key, "metric_sign": metric.sign,
+            "context": fingerprint([dict(hashes), "SearchCV"]), "seed_is_drawn": is_drawn,
+            **{f"hash_{key}": value for key, value in hashes.items()},
+            **{f"version_{key}": value for key, value in versions().items()},
+        }  # fmt: skip
+        self._study_id = self._database.create_run(self.name, attributes)
+        stored = self._database.attributes(self._study_id)
+        changed = [key for key, value in hashes.items() if stored.get(f"hash_{key}") != value]
+        if changed:
+            raise StudyChanged(
+                f"{self.name} in {self._database.name} was made with another {changed[0]}: give SearchCV another name, "
+                "or change it back"
+            )
+        if int(stored.get("budget") or 0) < self._n_trials:
+            self._database.set_attributes(self._study_id, {"budget": self._n_trials})
+
+    def _shown_metric(self) -> Metric:
+        scoring = self._scoring
+        if isinstance(scoring, (list, tuple, dict, set)):
+            return Metric.of(self._metric or str(next(iter(scoring))))
+        return Metric("score", 1) if scoring is None else Metric.of(scoring)
+
+    # --- as a context: the lock, and what is stored ---
+
+    def __enter__(self) -> "SearchRun":
+        stored: list[FrozenTrial] = []
+        state: Mapping[str, Any] = {}
+        if self._database is not None:
+            while True:  # whoever records it, as an outer fold beside this one, is waited for
+                try:
+                    self._lock.enter_context(self._database.holding(str(self.name), self._study_id))
+                    break
+                except RunInUse:
+                    time.sleep(_BETWEEN_TRIES)
+            stored = self._database.optuna_trials(self._study_id)
+            state = self._database.sampler_state(self._study_id)
+        start = self._cells or []
+        if self._cells and self._is_random:  # from lists alone scikit-learn draws without replacement, and so do we
+            drawn = sample_without_replacement(len(start), self._n_trials, random_state=self.name.seed)
+            start = [start[i] for i in drawn]
+        # Seeds come from the random state alone, whatever the search and its data are called.
+        seeded = RunName("SearchCV", 1, self.name.sampler, 0, self.name.seed)
+        self._working = WorkingStudy(
+            seeded, self._space.space, self._sampler, start=start, stored=stored, sampler_state=state
+        )
+        for trial in stored:
+            self._remember(trial)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        """A candidate that was stored."""
+        candidate = Candidate(str(trial.user_attrs["configuration"]), self._space.params(trial.params))
+        self.candidates.append(candidate)
+        self._told.add(candidate.key)
+        if _FOLDS in trial.user_attrs:
+            folds = json.loads(trial.user_attrs[_FOLDS])
+            self.outs[candidate.key] = dict(enumerate(folds))
+        if "pruned_at" in trial.user_attrs:
+            self._pruned[candidate.key] = str(trial.user_attrs["pruned_at"])
+        if self.pruning is not None:
+            self.pruning.add(trial, {})
+
+    # --- the search ---
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether proposals depend on what was told."""
+        return self._sampler.kind.is_adaptive
+
+    @property
+    def n_left(self) -> int:
+        """How many candidates are still to be proposed."""
+        return max(self._n_trials - len(self.candidates), 0)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to propose."""
+        if self._cells is not None:
+            return not self.n_left
+        return not self.n_left or (self._working.is_exhausted and bool(self.candidates))
+
+    def propose(self, n: int) -> list[Proposal]:
+        """The next candidates, at most ``n``."""
+        batch: list[Proposal] = []
+        for _ in range(min(n, self.n_left)):
+            if self._cells is None and self._working.is_exhausted:
+                break
+            proposal = self._working.propose()
+            assert proposal.configuration is not None  # a sampler proposed it
+            batch.append(proposal)
+            self.candidates.append(Candidate(proposal.key, self._space.params(proposal.configuration)))
+        return batch
+
+    def unknown(self, batch: Sequence[Proposal]) -> list[Candidate]:
+        """Those of a batch that must be fitted: neither stored nor equal to an earlier one."""
+        keys = {proposal.key for proposal in batch} - self.outs.keys()
+        return list({candidate.key: candidate for candidate in self.candidates if candidate.key in keys}.values())
+
+    def racing(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those that are still in the race, after the folds that are known."""
+        assert self.pruning is not None
+        kept = []
+        for candidate in candidates:
+            known = self.outs.get(candidate.key, {})
+            results = [FoldResult(scores={"": self._score(known[fold])}) for fold in sorted(known)]
+            where = self.pruning.pruned_at(self.pruning.n_told, results) if results else None
+            if where is None:
+                kept.append(candidate)
+            else:
+                self._pruned[candidate.key] = where
+        return kept
+
+    def take(self, out: Sequence[Fold]) -> None:
+        """Note what scikit-learn said of what it was asked; ``out`` has everything since the fit began."""
+        new = list(out[self._n_taken :])
+        self._n_taken = len(out)
+        position = 0
+        for key, folds in self.asked:
+            for fold in folds:
+                self.outs.setdefault(key, {})[fold] = new[position]
+                position += 1
+            self.n_evaluated += 1
+        self.asked = []
+
+    def take_failure(self, failure: ValueError, scores: Any) -> None:
+        """Note that every fit that scikit-learn was asked for has failed, for which it raises."""
+        for key, folds in self.asked:
+            for fold in folds:
+                out = {"fit_error": str(failure), "test_scores": scores, "n_test_samples": 0}
+                self.outs.setdefault(key, {})[fold] = {
+                    **out,
+                    "fit_time": 0.0,
+                    "score_time": 0.0,
+                    "train_scores": scores,
+                }
+        self.asked, self.failure = [], failure
+
+    @property
+    def first_sound(self) -> Candidate | None:
+        """The first candidate one of whose fits did not fail."""
+        sound = {key for key, outs in self.outs.items() if not all(out.get("fit_error") for out in outs.values())}
+        return next((candidate for candidate in self.candidates if candidate.key in sound), None)
+
+    def tell(self, batch: Sequence[Proposal]) -> None:
+        """Tell the sampler of a batch whose folds are known, and store it."""
+        for proposal in batch:
+            outs, is_again = self.outs[proposal.key], proposal.key in self._told
+            evaluation = self._evaluation(outs, self._pruned.get(proposal.key))
+            attributes = {
+                **evaluation.attributes(),
+                "configuration": proposal.key,
+                "sampler_seconds": round(proposal.sampler_seconds, 6),
+                _FOLDS: json.dumps([_stored(outs[fold]) for fold in sorted(outs)]),
+            }
+            if is_again:
+                attributes["duplicate_of"] = str(self.name)
+            record = self._working.tell(proposal, evaluation, attributes)
+            if self._database is not None:
+                self._database.record(str(self.name), self._study_id, record)
+            self._records.append(record)
+            if self.pruning is not None:
+                self.pruning.add(record.trial, {})
+            self._told.add(proposal.key)
+
+    def _score(self, out: Fold) -> float:
+        scores = out["test_scores"]
+        if isinstance(scores, dict):
+            return float(scores[self._metric] if self._metric in scores else next(iter(scores.values())))
+        return float(scores)
+
+    def _evaluation(self, outs: Mapping[int, Fold], pruned_at: str | None) -> Evaluation:
+        folds = [outs[fold] for fold in sorted(outs)]
+        scores = tuple(self._score(out) for out in folds)
+        value = float(np.mean(scores))
+        errors = [str(out["fit_error"]).strip().splitlines()[-1] for out in folds if out.get("fit_error")]
+        has_value = pruned_at is None and np.isfinite(value)
+        trains = [out["train_scores"] for out in folds if isinstance(out.get("train_scores"), float)]
+        error = None if has_value or pruned_at else next(iter(errors), f"NotFinite: the score is {value}")[:300]
+        return Evaluation(
+            value=value if has_value else None,
+            train_score=float(np.mean(trains)) if len(trains) == len(folds) else None,
+            fold_scores=scores,
+            fit_seconds=float(sum(out["fit_time"] for out in folds)),
+            score_seconds=float(sum(out["score_time"] for out in folds)),
+            error=error,
+            pruned_at=pruned_at,
+        )
+
+    # --- afterwards ---
+
+    def kept(self) -> "KeptRun":
+        """What a fitted search keeps of it; can be pickled."""
+        if self._database is None:
+            return KeptRun(self.name, None, tuple(self._records), self._shown_metric())
+        return KeptRun(self.name, self._database.url, (), self._shown_metric())
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """The run of a fitted search: where it is stored, or its trials."""
+
+    name: RunName
+    url: str | None
+    records: tuple[TrialRecord, ...]
+    metric: Metric
+
+    def open(self) -> "Run":
+        """The run; its database is in memory where none was given."""
+        from hpo.runs import Run
+
+        if self.url is not None:
+            return Run(str(self.name), StudyDatabase(self.url, must_exist=True))
+        database = StudyDatabase(":memory:")
+        attributes = {
+            "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
+            "budget": len(self.records), "metric": self.metric.key, "metric_sign": self.metric.sign,
+        }  # fmt: skip
+        study_id = database.create_run(self.name, attributes)
+        for record in self.records:
+            database.record(str(self.name), study_id, record)
+        return Run(str(self.name), database)
+
+    def study(self) -> "optuna.Study":
+        """An Optuna study in memory."""
+        from optuna.storages import InMemoryStorage
+
+        trials = [record.trial for record in self.records]
+        if self.url is not None:
+            with StudyDatabase(self.url, must_exist=True) as database:
+                trials = database.optuna_trials(database.study_id(str(self.name)))
+        study = quiet_study(InMemoryStorage(), str(self.name))
+        study.add_trials(trials)
+        return study
+
+
+def missing_fold(like: Any, *, train: bool) -> Fold:
+    """What is shown of a fold that was not fitted, because its candidate was pruned."""
+    scores: Any = dict.fromkeys(like, np.nan) if isinstance(like, dict) else np.nan
+    fold = {"fit_error": None, "test_scores": scores, "n_test_samples": 0, "fit_time": np.nan, "score_time": np.nan}
+    return {**fold, "train_scores": scores} if train else fold
+
+
+def _stored(out: Fold) -> Fold:
+    """The part of a fold's answer that scikit-learn's tables are made of, as JSON values."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items()}
+        return value.item() if isinstance(value, np.generic) else value
+
+    names = ("fit_error", "test_scores", "train_scores", "n_test_samples", "fit_time", "score_time")
+    kept = {name: plain(out[name]) for name in names if name in out}
+    if kept.get("fit_error"):
+        kept["fit_error"] = str(kept["fit_error"])[-300:]
+    return kept

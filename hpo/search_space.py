@@ -1,0 +1,129 @@
+"""The space of a :class:`hpo.SearchCV`: ours, or as scikit-learn's searches spell it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpo.errors import InvalidSpace
+from hpo.foreign_spaces import as_parameter
+from hpo.hyperparameters import Categorical, Configuration, Float, Int, Value, plain, typed
+from hpo.space import SearchSpace
+
+SUBSPACE = "subspace"  # which dict of a list of dicts
+
+
+class CandidateSpace:
+    """Configurations, and what they are to an estimator's ``set_params``.
+
+    Args:
+        given: a :class:`SearchSpace` or a dict for one, scikit-learn's dict of lists or frozen scipy.stats
+            distributions, or a list of such dicts, one of which holds in each candidate.
+
+    Attributes:
+        space: what is searched.
+        is_grid: whether scikit-learn's ParameterGrid lists its cells.
+
+    Raises:
+        InvalidSpace: it is none of these; TypeError, ValueError: what scikit-learn says of lists and distributions.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self._objects: dict[str, list[tuple[Value, Any]]] = {}
+        self._names: dict[str, str] = {}  # stored name -> set_params path
+        self._stored: dict[tuple[int, str], str] = {}  # (dict, set_params path) -> stored name
+        self._given: list[Mapping[str, Any]] = []
+        if isinstance(given, SearchSpace) or _is_ours(given):
+            self.space, self.is_grid = given if isinstance(given, SearchSpace) else SearchSpace(given), False
+            return
+        from sklearn.model_selection import ParameterGrid, ParameterSampler
+
+        self._given = [given] if isinstance(given, Mapping) else given
+        self.is_grid = _are_lists(self._given)
+        if self.is_grid:
+            ParameterGrid(given)
+        else:
+            ParameterSampler(given, 1)
+        self.space = self._translate()
+
+    def _translate(self) -> SearchSpace:
+        counts = Counter(name for part in self._given for name in part)
+        several = len(self._given) > 1 or not any(self._given)
+        parameters: dict[str, Any] = {SUBSPACE: Categorical([*range(len(self._given))])} if several else {}
+        for i, part in enumerate(self._given):
+            for name, values in part.items():
+                stored = name if counts[name] == 1 and name != SUBSPACE else f"{name} ({i})"
+                self._names[stored] = name
+                self._stored[i, name] = stored
+                parameter = self._choices(stored, values) if _is_list(values) else as_parameter(values)
+                if several:
+                    object.__setattr__(parameter, "when", {SUBSPACE: i})
+                parameters[stored] = parameter
+        return SearchSpace(parameters)
+
+    def _choices(self, stored: str, values: Sequence[Any]) -> Categorical:
+        """The choices as values where they are plain and all different, else as texts; the objects are kept."""
+        kept: list[tuple[Value, Any]] = []
+        plains = [plain(value) for value in values]
+        is_plain = all(isinstance(value, (str, int, float, type(None))) and value == value for value in plains)
+        is_plain = is_plain and len(set(plains)) == len({typed(value) for value in plains})
+        texts = [value if is_plain else f"{i}: {value!r}"[:60] for i, value in enumerate(plains)]
+        for text, value in zip(texts, values, strict=True):
+            if not any(text == other for other, _ in kept):
+                kept.append((text, value))
+        self._objects[stored] = kept
+        return Categorical([text for text, _ in kept])
+
+    def params(self, configuration: Configuration) -> dict[str, Any]:
+        """A configuration as ``set_params`` takes it: the very objects of the lists."""
+        if not self._given:
+            return self.space.use(configuration)
+        used = self.space.use(configuration)
+        return {
+            self._names[name]: self._object(name, configuration[name]) if name in self._objects else value
+            for name, value in used.items()
+            if name != SUBSPACE
+        }
+
+    def _object(self, name: str, choice: Value) -> Any:
+        return next(value for text, value in self._objects[name] if text == choice)
+
+    def cells(self) -> list[Configuration]:
+        """Every cell of the grid: in the order of ParameterGrid, with its repetitions, where that lists them."""
+        if not self.is_grid:
+            return [self.space.cell(i) for i in range(self.space.grid_size)]
+        from sklearn.model_selection import ParameterGrid
+
+        several = SUBSPACE in self.space.parameters
+        cells = []
+        for i, part in enumerate(self._given):
+            own: Configuration = {SUBSPACE: i} if several else {}
+            for cell in ParameterGrid({path: [*range(len(values))] for path, values in part.items()}):
+                names = {path: self._stored[i, path] for path in cell}
+                chosen = {names[path]: self._text(names[path], j, part[path][j]) for path, j in cell.items()}
+                cells.append({**own, **chosen})
+        return cells
+
+    def _text(self, name: str, position: int, value: Any) -> Value:
+        text = plain(value)
+        known = [known for known, _ in self._objects[name]]
+        return text if any(_same(text, other) for other in known) else next(
+            other for other in known if str(other).startswith(f"{position}: ")
+        )  # fmt: skip
+
+
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and bool(a == b)
+
+
+def _is_ours(given: Any) -> bool:
+    return isinstance(given, Mapping) and any(isinstance(value, (Float, Int, Categorical)) for value in given.values())
+
+
+def _is_list(values: Any) -> bool:
+    return not hasattr(values, "rvs") and not isinstance(values, (Float, Int, Categorical))
+
+
+def _are_lists(parts: Any) -> bool:
+    if isinstance(parts, (str, bytes)) or not hasattr(parts, "__iter__"):
+        raise InvalidSpace(f"{parts!r} is no space: give a dict of hyperparameters, or a list of such dicts")
+    return all(_is_list(values) for part in parts for values in getattr(part, "values", list)())

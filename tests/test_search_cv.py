@@ -1,0 +1,334 @@
+"""SearchCV in the place of scikit-learn's searches: the same numbers, nothing lost, nothing leaked."""
+
+import importlib.util
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, cross_validate
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import hpo
+from hpo import SearchCV
+
+X, Y = load_iris(return_X_y=True)
+TREE = DecisionTreeClassifier(random_state=0)
+MODEL = make_pipeline(StandardScaler(), SVC())
+GRID = [
+    {"svc__C": [0.1, 1, 10, 1], "svc__kernel": ["linear", "rbf"]},
+    {"svc__C": [1.0, 5.0], "svc__gamma": ["scale", 0.1], "standardscaler": [StandardScaler(), "passthrough", None]},
+]
+
+
+def assert_same_results(ours, plain):
+    """Every column but those of time is the same."""
+    assert sorted(ours.cv_results_) == sorted(plain.cv_results_)
+    for name, column in plain.cv_results_.items():
+        if name == "params":
+            assert [repr(sorted(p.items())) for p in ours.cv_results_[name]] == [
+                repr(sorted(p.items())) for p in column
+            ]
+        elif "time" not in name:
+            assert repr(ours.cv_results_[name]) == repr(column), name
+    assert (ours.best_index_, ours.n_splits_) == (plain.best_index_, plain.n_splits_)
+
+
+# --- as scikit-learn's ---
+
+
+@parametrize_with_checks([
+    SearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, sampler="grid", cv=2),
+    SearchCV(LogisticRegression(), {"C": hpo.Float(0.1, 1.0, log=True)}, n_trials=2, cv=2, random_state=0),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_it_is_an_estimator(estimator, check):
+    check(estimator)
+
+
+EXPLAINED = {
+    # An equal candidate is fitted once, so that the message counts 5 fits where 3 equal candidates make 15.
+    "test_grid_search_classifier_all_fits_fail", "test_callable_multimetric_clf_all_fits_fail",
+    "test_custom_run_search",  # wants no attributes beside scikit-learn's: run_ and study_ are ours
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_scikit_learns_own_tests_of_searches_pass(tmp_path):
+    theirs = importlib.util.find_spec("sklearn.model_selection.tests.test_search").origin
+    command = [sys.executable, "-m", "pytest", "-q", "-rfEp", "-p", "searches_of_ours", "-p", "no:cacheprovider"]
+    command += ["--no-header", "--tb=no", "-W", "ignore", "-c", str(tmp_path / "none.ini"), "-o", "addopts="]
+    (tmp_path / "none.ini").write_text("[pytest]\n")
+    paths = [str(Path(__file__).parent), str(Path(hpo.__file__).parents[1])]
+    code = f"import sys; sys.path[:0] = {paths!r}; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command[3:], theirs], capture_output=True, text=True, timeout=300,
+        cwd=tmp_path,
+    )  # fmt: skip
+    outcomes = re.findall(r"^(PASSED|FAILED|ERROR) .*?::(\w+)", done.stdout, re.MULTILINE)
+    assert {name for outcome, name in outcomes if outcome != "PASSED"} == EXPLAINED
+    assert sum(outcome == "PASSED" for outcome, _ in outcomes) >= 130
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_grid_equals_grid_search_cell_by_cell(n_jobs):
+    options = {"cv": KFold(3, shuffle=True, random_state=1), "return_train_score": True, "n_jobs": n_jobs}
+    plain = GridSearchCV(MODEL, GRID, **options).fit(X, Y)
+    ours = SearchCV(MODEL, GRID, sampler="grid", **options).fit(X, Y)
+    assert_same_results(ours, plain)
+    assert list(ours.cv_results_) == list(plain.cv_results_)
+    assert ours.best_score_ == plain.best_score_
+    assert (ours.predict(X) == plain.predict(X)).all()
+    assert [trial.value for trial in ours.study_.trials] == list(plain.cv_results_["mean_test_score"])
+    assert ours.run_.best.value == plain.best_score_
+    repeated = sum("duplicate_of" in trial.user_attrs for trial in ours.study_.trials)
+    assert repeated == 2  # C=1 twice, with two kernels
+
+
+def test_random_draws_from_lists_as_randomized_search_does():
+    space = {"max_depth": [1, 2, 3, 4], "min_samples_leaf": [1, 2, 5], "criterion": ["gini", "entropy"]}
+    plain = RandomizedSearchCV(TREE, space, n_iter=9, random_state=3, cv=3).fit(X, Y)
+    assert_same_results(SearchCV(TREE, space, sampler="random", n_trials=9, random_state=3, cv=3).fit(X, Y), plain)
+
+
+def test_several_metrics_and_a_callable_refit():
+    scoring = {"accuracy": "accuracy", "loss": "neg_log_loss"}
+
+    def cheapest(results):
+        return int(np.argmin(results["param_max_depth"].astype(int)))
+
+    for refit in ("loss", cheapest):
+        options = {"scoring": scoring, "refit": refit, "cv": 3}
+        plain = GridSearchCV(TREE, {"max_depth": [3, 2, 4]}, **options).fit(X, Y)
+        ours = SearchCV(TREE, {"max_depth": [3, 2, 4]}, sampler="grid", **options).fit(X, Y)
+        assert_same_results(ours, plain)
+        assert ours.best_params_ == plain.best_params_
+    tuned = SearchCV(TREE, {"max_depth": hpo.Int(1, 5)}, n_trials=4, scoring=scoring, refit="loss", cv=3).fit(X, Y)
+    assert [t.value for t in tuned.study_.trials] == list(tuned.cv_results_["mean_test_loss"])
+
+
+def test_scipy_distributions_become_ranges_or_their_quantiles():
+    space = {
+        "svc__C": stats.loguniform(1e-2, 1e2), "svc__degree": stats.randint(2, 5), "svc__coef0": stats.expon(scale=2.0),
+        "svc__kernel": ["poly", "rbf"],
+    }  # fmt: skip
+    search = SearchCV(MODEL, space, n_trials=12, cv=2, random_state=0).fit(X, Y)
+    results = search.cv_results_
+    assert set(results["param_svc__degree"]) <= {2, 3, 4}
+    assert (results["param_svc__coef0"] >= 0).all()
+    stored = search.study_.trials[0]
+    assert stored.user_attrs["svc__coef0"] == results["param_svc__coef0"][0]  # the value, beside its quantile
+    assert 0 < stored.params["svc__coef0"] < 1
+
+
+@pytest.mark.parametrize("sampler", ["tpe(n_startup_trials=3)", "random", "qmc"])
+def test_the_number_of_jobs_changes_nothing(sampler):
+    space = {"max_depth": hpo.Int(1, 6), "min_samples_leaf": hpo.Int(1, 30, log=True)}
+    one, two = (
+        SearchCV(TREE, space, sampler=sampler, n_trials=10, cv=3, random_state=1, n_jobs=n).fit(X, Y) for n in (1, 2)
+    )
+    assert_same_results(one, two)
+
+
+def test_a_candidate_that_fails_is_shown_as_in_scikit_learn_and_all_that_fail_are_an_error():
+    space = {"max_depth": [2, -1, 3]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search = SearchCV(TREE, {"max_depth": hpo.Categorical([2, -1, 3])}, n_trials=12, cv=2, random_state=0).fit(X, Y)
+    depths, scores = search.cv_results_["param_max_depth"], search.cv_results_["mean_test_score"]
+    assert [np.isnan(score) for score in scores] == [depth == -1 for depth in depths]
+    failed = next(t for t in search.study_.trials if t.params["max_depth"] == -1)
+    assert failed.state.name == "FAIL"
+    with pytest.raises(ValueError, match="All the 2 fits failed"):
+        SearchCV(TREE, {"max_depth": hpo.Categorical([-1])}, n_trials=1, cv=2).fit(X, Y)
+    with pytest.raises(ValueError, match="max_depth"):
+        SearchCV(TREE, space, sampler="grid", error_score="raise", cv=2).fit(X, Y)
+
+
+# --- with a database ---
+
+SPACE = {"max_depth": hpo.Int(1, 8), "min_samples_leaf": hpo.Int(1, 30, log=True)}
+
+
+def search_on(database, **changes):
+    options = {"n_trials": 8, "cv": 3, "sampler": "tpe(n_startup_trials=3)", "database": database, **changes}
+    return SearchCV(TREE, SPACE, **options)
+
+
+def test_what_is_stored_is_not_fitted_again(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    whole = search_on(url, random_state=1).fit(X, Y)
+    begun = search_on(tmp_path / "y.db", random_state=1, n_trials=5).fit(X, Y)
+    fits = []
+    original = DecisionTreeClassifier.fit
+    monkeypatch.setattr(DecisionTreeClassifier, "fit", lambda *a, **k: fits.append(1) or original(*a, **k))
+    going_on = search_on(tmp_path / "y.db", random_state=1).fit(X, Y)
+    assert_same_results(going_on, whole)
+    assert len(going_on.cv_results_["params"]) == 8
+    assert len(fits) == 3 * 3 + 1  # three more candidates, three folds, and the refit
+    again = search_on(url, random_state=1).fit(X, Y)
+    assert_same_results(again, whole)
+    assert (again.predict(X) == whole.predict(X)).all()
+    assert begun.run_.name.seed == 1
+
+
+def test_a_seed_that_is_not_given_is_drawn_once(tmp_path):
+    first = search_on(tmp_path / "x.db", n_trials=4).fit(X, Y)
+    second = search_on(tmp_path / "x.db", n_trials=6).fit(X, Y)
+    assert second.run_.name == first.run_.name
+    assert list(second.cv_results_["mean_test_score"][:4]) == list(first.cv_results_["mean_test_score"])
+
+
+@pytest.mark.slow
+def test_a_killed_notebook_goes_on_where_it_stopped(tmp_path):
+    code = (
+        "import sys, time, hpo\n"
+        "from sklearn.datasets import load_iris\n"
+        "from sklearn.tree import DecisionTreeClassifier\n"
+        "class Slow(DecisionTreeClassifier):\n"
+        "    def fit(self, X, y):\n"
+        "        time.sleep(float(sys.argv[2]))\n"
+        "        return super().fit(X, y)\n"
+        "search = hpo.SearchCV(Slow(random_state=0), {'max_depth': hpo.Int(1, 8)}, sampler='tpe(n_startup_trials=3)',\n"
+        "    n_trials=10, cv=3, random_state=0, database=sys.argv[1], name='slow')\n"
+        "search.fit(*load_iris(return_X_y=True))\n"
+        "print(list(search.cv_results_['mean_test_score']), search.best_params_)\n"
+    )
+
+    def run(path, seconds):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(path), str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+
+    whole = run(tmp_path / "whole.db", 0).communicate(timeout=60)[0]
+    killed = run(tmp_path / "x.db", 0.1)
+    for _ in range(600):
+        time.sleep(0.05)
+        if (tmp_path / "x.db").exists():
+            with hpo.StudyDatabase(tmp_path / "x.db") as database:
+                if database.runs()["complete"].sum() >= 3:
+                    break
+    killed.send_signal(signal.SIGKILL)
+    assert killed.communicate(timeout=60)[0] == ""
+    with hpo.StudyDatabase(tmp_path / "x.db") as database:
+        assert 3 <= database.runs()["complete"].sum() < 10
+    assert run(tmp_path / "x.db", 0).communicate(timeout=60)[0] == whole
+
+
+def test_another_space_or_estimator_is_refused_under_the_same_name(tmp_path):
+    search_on(tmp_path / "x.db", name="mine", random_state=0, n_trials=2).fit(X, Y)
+    for estimator, space, what in ((TREE, {"max_depth": hpo.Int(1, 9)}, "space"), (clone(TREE), SPACE, "cv")):
+        other = SearchCV(
+            estimator, space, n_trials=2, cv=3 if what == "space" else 4, sampler="tpe(n_startup_trials=3)",
+            database=tmp_path / "x.db", name="mine", random_state=0,
+        )  # fmt: skip
+        with pytest.raises(hpo.StudyChanged, match=f"was made with another {what}: give SearchCV another name"):
+            other.fit(X, Y)
+
+
+def test_it_is_cloned_and_pickled_with_its_database(tmp_path):
+    with hpo.StudyDatabase(tmp_path / "x.db") as database:
+        search = search_on(database, n_trials=3).fit(X, Y)
+        assert clone(search).database is database
+        found = pickle.loads(pickle.dumps(search))
+        assert (found.predict(X) == search.predict(X)).all()
+        assert found.database.url == database.url
+        assert len(found.study_.trials) == 3
+        found.database.close()
+    in_memory = pickle.loads(pickle.dumps(search_on(None, n_trials=3).fit(X, Y)))
+    assert len(in_memory.study_.trials) == len(in_memory.run_.trials) == 3
+
+
+# --- nested ---
+
+
+@pytest.mark.slow
+def test_outer_folds_have_runs_of_their_own_and_queue_for_the_database(tmp_path):
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    search = search_on(url, n_trials=4, random_state=0, name="nested")
+    plain = cross_validate(search_on(None, n_trials=4, random_state=0), X, Y, cv=4)
+    stored = cross_validate(search, X, Y, cv=4, n_jobs=2)
+    assert list(stored["test_score"]) == list(plain["test_score"])
+    with hpo.StudyDatabase(url) as database:
+        runs = database.runs()
+    assert runs["complete"].tolist() == [4] * 4
+    assert runs["run"].str.fullmatch(r"nested-[0-9a-f]{8}/tpe\(n_startup_trials=3\)/split0-seed0").all()
+
+
+def test_nothing_of_the_outer_validation_rows_is_seen(tmp_path):
+    # The target is noise: whoever saw the outer validation rows, through a stored result or otherwise, would be right.
+    rng = np.random.default_rng(0)
+    noise, target = rng.normal(size=(240, 5)), rng.integers(0, 2, 240)
+    search = SearchCV(
+        KNeighborsClassifier(), {"n_neighbors": [1, 3, 5, 15, 45]}, sampler="grid", cv=3, database=tmp_path / "x.db",
+        name="noise",
+    )  # fmt: skip
+    search.fit(noise, target)  # all rows are in the database before the outer folds begin
+    outer = cross_validate(search, noise, target, cv=4)["test_score"]
+    plain = cross_validate(GridSearchCV(search.estimator, search.space, cv=3), noise, target, cv=4)["test_score"]
+    assert list(outer) == list(plain)
+    assert abs(outer.mean() - 0.5) < 0.12
+
+
+# --- pruning, time and bad input ---
+
+
+def test_racing_gives_up_candidates_between_folds():
+    Xb, yb = load_breast_cancer(return_X_y=True)
+    space = {"svc__C": hpo.Float(1e-3, 1e2, log=True), "svc__gamma": hpo.Float(1e-5, 1.0, log=True)}
+    options = {"sampler": "random", "n_trials": 20, "cv": 5, "random_state": 0, "scoring": "roc_auc"}
+    plain = SearchCV(MODEL, space, **options).fit(Xb, yb)
+    raced, two = (SearchCV(MODEL, space, pruner="racing", n_jobs=n, **options).fit(Xb, yb) for n in (1, 2))
+    assert_same_results(raced, two)
+    pruned = np.isnan(raced.cv_results_["mean_test_score"])
+    assert 4 < pruned.sum() < 18
+    assert (raced.cv_results_["mean_test_score"][~pruned] == plain.cv_results_["mean_test_score"][~pruned]).all()
+    assert {t.state.name for t in raced.study_.trials} == {"COMPLETE", "PRUNED"}
+    assert raced.best_params_ == plain.best_params_
+
+
+def test_time_ends_the_search_after_a_candidate():
+    search = SearchCV(TREE, SPACE, n_trials=10**6, timeout=0.5, cv=2).fit(X, Y)
+    assert 1 <= len(search.cv_results_["params"]) < 10**6
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), [
+    ({"sampler": "nosuch"}, hpo.UnknownSampler, "no sampler 'nosuch'"),
+    ({"n_trials": 0}, hpo.InvalidOption, "n_trials=0: give a whole number"),
+    ({"timeout": -1}, hpo.InvalidOption, "timeout=-1"),
+    ({"pruner": "median"}, hpo.UnsuitablePruner, "median watches training"),
+    ({"space": 3}, hpo.InvalidSpace, "3 is no space"),
+    ({"space": {"max_depth": hpo.Int(1, 3)}, "sampler": "cmaes"}, hpo.UnsuitableSampler, "cmaes needs 2 numeric"),
+    ({"space": {"max_depth": []}, "sampler": "grid"}, ValueError, "max_depth"),
+])  # fmt: skip
+def test_bad_input_is_said_before_anything_is_fitted_or_stored(tmp_path, changes, error, message):
+    options = {"estimator": DummyClassifier(), "space": SPACE, "database": tmp_path / "x.db", **changes}
+    with pytest.raises(error, match=message):
+        SearchCV(**options).fit(X, Y)
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_a_grid_of_our_own_space_has_each_cell_once():
+    space = {"max_depth": hpo.Int(1, 3), "bootstrap": [True, False], "max_samples": hpo.Float(
+        0.3, 0.9, grid=3, when={"bootstrap": True})}  # fmt: skip
+    search = SearchCV(RandomForestClassifier(n_estimators=2, random_state=0), space, sampler="grid", cv=2).fit(X, Y)
+    assert len(search.cv_results_["params"]) == 3 * (3 + 1)
+    assert all(("max_samples" in params) == params["bootstrap"] for params in search.cv_results_["params"])
