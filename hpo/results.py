@@ -89,7 +89,8 @@ class Evaluation:
         trace: the end of the traceback, or None.
         n_model_parameters: how many numbers the fitted estimator learned, the most of any fold; None where unknown.
         predict_seconds: to predict the validation rows once, summed over the folds; None where unknown.
-        model_size_mb: the pickled estimator in MB of 2**20 bytes, the largest of any fold; None where unknown.
+        model_size_mb: the pickled estimator in MB of 2**20 bytes, the largest of any fold; None where unknown. Of a
+            network of torch some bytes depend on the process that pickles it.
         pruned_at: where a pruner ended it, as in ``fold 2 of 5``, or None.
         curves: fold -> what the pruner saw of its training.
     """

@@ -11,7 +11,9 @@ from sklearn.utils import check_random_state, indexable
 
 from hpo.errors import InvalidOption, UnsuitablePruner
 from hpo.samplers import find_sampler
-from hpo.search_run import DEFAULT_CANDIDATES, Candidate, KeptRun, SearchRun, Splits, missing_fold
+from hpo.search_folds import Splits, missing_fold
+from hpo.search_kept import KeptRun
+from hpo.search_run import DEFAULT_CANDIDATES, Candidate, SearchRun
 from hpo.search_space import CandidateSpace
 
 if TYPE_CHECKING:

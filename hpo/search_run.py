@@ -3,9 +3,9 @@
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial
@@ -20,19 +20,15 @@ from hpo.pruning import Pruning
 from hpo.records import TrialRecord
 from hpo.results import Evaluation, FoldResult
 from hpo.run_name import RunName
-from hpo.samplers import Sampler, quiet_study
+from hpo.samplers import Sampler
+from hpo.search_folds import Fold, stored_fold
+from hpo.search_kept import KeptRun
 from hpo.search_space import CandidateSpace
 from hpo.units import Metric
-
-if TYPE_CHECKING:
-    import optuna
-
-    from hpo.runs import Run
 
 DEFAULT_CANDIDATES = 50
 _BETWEEN_TRIES = 0.2  # seconds
 _FOLDS = "folds"  # attribute of a trial: what scikit-learn said of each fold
-Fold = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,21 +37,6 @@ class Candidate:
 
     key: str
     params: dict[str, Any]
-
-
-class Splits:
-    """Folds that are known, as scikit-learn takes a splitter."""
-
-    def __init__(self, splits: Sequence[Any]) -> None:
-        self._splits = list(splits)
-
-    def split(self, X: Any = None, y: Any = None, **_: Any) -> Iterator[Any]:
-        """The folds."""
-        return iter(self._splits)
-
-    def get_n_splits(self, X: Any = None, y: Any = None, **_: Any) -> int:
-        """How many."""
-        return len(self._splits)
 
 
 class SearchRun:
@@ -282,7 +263,7 @@ class SearchRun:
                 **evaluation.attributes(),
                 "configuration": proposal.key,
                 "sampler_seconds": round(proposal.sampler_seconds, 6),
-                _FOLDS: json.dumps([_stored(outs[fold]) for fold in sorted(outs)]),
+                _FOLDS: json.dumps([stored_fold(outs[fold]) for fold in sorted(outs)]),
             }
             if is_again:
                 attributes["duplicate_of"] = str(self.name)
@@ -320,68 +301,8 @@ class SearchRun:
 
     # --- afterwards ---
 
-    def kept(self) -> "KeptRun":
+    def kept(self) -> KeptRun:
         """What a fitted search keeps of it; can be pickled."""
         if self._database is None:
             return KeptRun(self.name, None, tuple(self._records), self._shown_metric())
         return KeptRun(self.name, self._database.url, (), self._shown_metric())
-
-
-@dataclass(frozen=True)
-class KeptRun:
-    """The run of a fitted search: where it is stored, or its trials."""
-
-    name: RunName
-    url: str | None
-    records: tuple[TrialRecord, ...]
-    metric: Metric
-
-    def open(self) -> "Run":
-        """The run; its database is in memory where none was given."""
-        from hpo.runs import Run
-
-        if self.url is not None:
-            return Run(str(self.name), StudyDatabase(self.url, must_exist=True))
-        database = StudyDatabase(":memory:")
-        attributes = {
-            "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
-            "budget": len(self.records), "metric": self.metric.key, "metric_sign": self.metric.sign,
-        }  # fmt: skip
-        study_id = database.create_run(self.name, attributes)
-        for record in self.records:
-            database.record(str(self.name), study_id, record)
-        return Run(str(self.name), database)
-
-    def study(self) -> "optuna.Study":
-        """An Optuna study in memory."""
-        from optuna.storages import InMemoryStorage
-
-        trials = [record.trial for record in self.records]
-        if self.url is not None:
-            with StudyDatabase(self.url, must_exist=True) as database:
-                trials = database.optuna_trials(database.study_id(str(self.name)))
-        study = quiet_study(InMemoryStorage(), str(self.name))
-        study.add_trials(trials)
-        return study
-
-
-def missing_fold(like: Any, *, train: bool) -> Fold:
-    """What is shown of a fold that was not fitted, because its candidate was pruned."""
-    scores: Any = dict.fromkeys(like, np.nan) if isinstance(like, dict) else np.nan
-    fold = {"fit_error": None, "test_scores": scores, "n_test_samples": 0, "fit_time": np.nan, "score_time": np.nan}
-    return {**fold, "train_scores": scores} if train else fold
-
-
-def _stored(out: Fold) -> Fold:
-    """The part of a fold's answer that scikit-learn's tables are made of, as JSON values."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(part) for name, part in value.items()}
-        return value.item() if isinstance(value, np.generic) else value
-
-    names = ("fit_error", "test_scores", "train_scores", "n_test_samples", "fit_time", "score_time")
-    kept = {name: plain(out[name]) for name in names if name in out}
-    if kept.get("fit_error"):
-        kept["fit_error"] = str(kept["fit_error"])[-300:]
-    return kept

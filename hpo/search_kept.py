@@ -1,0 +1,53 @@
+"""What a fitted SearchCV keeps of its run."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpo.database import StudyDatabase
+from hpo.records import TrialRecord
+from hpo.run_name import RunName
+from hpo.samplers import quiet_study
+from hpo.units import Metric
+
+if TYPE_CHECKING:
+    import optuna
+
+    from hpo.runs import Run
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """The run of a fitted search: where it is stored, or its trials."""
+
+    name: RunName
+    url: str | None
+    records: tuple[TrialRecord, ...]
+    metric: Metric
+
+    def open(self) -> "Run":
+        """The run; its database is in memory where none was given."""
+        from hpo.runs import Run
+
+        if self.url is not None:
+            return Run(str(self.name), StudyDatabase(self.url, must_exist=True))
+        database = StudyDatabase(":memory:")
+        attributes = {
+            "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
+            "budget": len(self.records), "metric": self.metric.key, "metric_sign": self.metric.sign,
+        }  # fmt: skip
+        study_id = database.create_run(self.name, attributes)
+        for record in self.records:
+            database.record(str(self.name), study_id, record)
+        return Run(str(self.name), database)
+
+    def study(self) -> "optuna.Study":
+        """An Optuna study in memory."""
+        from optuna.storages import InMemoryStorage
+
+        trials = [record.trial for record in self.records]
+        if self.url is not None:
+            with StudyDatabase(self.url, must_exist=True) as database:
+                trials = database.optuna_trials(database.study_id(str(self.name)))
+        study = quiet_study(InMemoryStorage(), str(self.name))
+        study.add_trials(trials)
+        return study
