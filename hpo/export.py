@@ -1,5 +1,6 @@
 """The final model: a trial's configuration trained on train and validation rows, its test score, and its folder."""
 
+import contextlib
 import os
 import platform
 import time
@@ -15,12 +16,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpo.definition import Data, versions
-from hpo.errors import InvalidOption
+from hpo.errors import HpoError, InvalidOption
 from hpo.evaluation import Problem, take_rows
 from hpo.model_card import Card, model_card
 from hpo.model_folder import CARD, check_target, write_folder
 from hpo.packing import FORMATS, pack
 from hpo.parameters import model_parameters
+from hpo.run_diagnosis import diagnose
 from hpo.run_name import RunName
 from hpo.sealed import score_model_on_test
 from hpo.session import StudySession
@@ -101,6 +103,9 @@ def export_trial(
     seconds = time.monotonic() - begun
     rows = problem.partition.development
     packed = pack(fitted, file_format, take_rows(problem.data.X, rows[:_SAMPLE]))
+    diagnosis = None
+    with contextlib.suppress(HpoError):  # a card without it is a card all the same
+        diagnosis = diagnose(run).sentence if trial.number == run.best.number else None
     key = str(trial.attributes["configuration"])
     test, about_test, n_opened = _test(session, run.name, key, fitted, open_test=open_test)
     reference = run.reference
@@ -127,6 +132,7 @@ def export_trial(
             },
         },
         "test": {"said": about_test, "configurations_scored": n_opened},
+        "diagnosis": diagnosis,
         "data": data,
         "hashes": dict(session.hashes),
         "format": file_format,

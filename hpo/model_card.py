@@ -1,4 +1,4 @@
-"""A model card in Markdown: scores, hyperparameters, model parameters, data, how to load it."""
+"""A model card in Markdown: scores, diagnosis, hyperparameters, model parameters, data, how to load it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,8 +136,14 @@ def _loading(card: Card) -> list[str]:
 
 
 # Title -> what it says; a section that says nothing is left out. A further one needs a line here.
+def _diagnosis(card: Card) -> list[str]:
+    said = card.manifest["diagnosis"]
+    return [] if said is None else [f"Of training and validation rows, before the test: {_text(said)}."]
+
+
 SECTIONS: dict[str, Callable[[Card], list[str]]] = {
     "Scores": _scores,
+    "Diagnosis": _diagnosis,
     "Hyperparameters": _hyperparameters,
     "Model parameters": _model_parameters,
     "Data": _data,

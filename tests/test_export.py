@@ -458,6 +458,7 @@ def test_the_card_names_features_classes_and_the_reference(database, tmp_path):
         "3 classes",
         "5 features",
         "## Model parameters",
+        f"## Diagnosis\n\nOf training and validation rows, before the test: {hpo.diagnose(run).winner.verdict}",
     ):
         assert expected in card, expected
     assert f"| {run.metric.text(run.best.value)} | {run.metric.text(run.reference.value)} |" in card
@@ -474,6 +475,7 @@ def test_the_card_names_features_classes_and_the_reference(database, tmp_path):
         key.removeprefix("hash_"): value for key, value in bunch.attributes.items() if key.startswith("hash_")
     }
     assert manifest["scores"]["validation"] == bunch.best.value
+    assert manifest["diagnosis"] == hpo.diagnose(bunch).sentence
 
 
 def test_export_on_the_command_line(tmp_path, monkeypatch, capsys):
