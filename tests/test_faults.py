@@ -91,7 +91,7 @@ def whole(tmp_path_factory):
 
 def test_a_coordinator_killed_after_any_statement(script, tmp_path, whole):
     path = tmp_path / "x.db"
-    n_killed, steps = 0, itertools.cycle([9, 97, 75, 113, 84, 90])
+    n_killed, steps = 0, itertools.cycle([9, 110, 90, 130])
     for _ in range(20):
         process = start(script, path, "--trials", "12", DIE_AFTER=str(next(steps)))
         _, errors = process.communicate(timeout=120)
