@@ -136,17 +136,17 @@ class StudyDatabase:
             UnknownRun: the nearest names are in the message.
         """
         with self._reading() as connection:
-            found = connection.execute(
-                sa.select(records.studies.c.study_id).where(records.studies.c.study_name == run)
-            ).scalar()
+            table = records.studies.c
+            found = connection.execute(sa.select(table.study_id).where(table.study_name == run)).scalar()
             if found is None:
-                names = list(connection.execute(sa.select(records.studies.c.study_name)).scalars())
+                names = list(connection.execute(sa.select(table.study_name)).scalars())
                 raise UnknownRun(_unknown_run(run, names, self.name))
             return int(found)
 
     def attributes(self, study_id: int) -> dict[str, Any]:
         """A run's attributes."""
-        return dict(self.storage.get_study_user_attrs(study_id))
+        with clear_errors(self.name):
+            return dict(self.storage.get_study_user_attrs(study_id))
 
     def run_attributes(self, run: str) -> dict[str, Any]:
         """A run's attributes, or none where there is no such run."""
@@ -172,19 +172,21 @@ class StudyDatabase:
 
     def sampler_state(self, study_id: int) -> dict[str, Any]:
         """Study system attributes that the run's sampler stored."""
-        return dict(self.storage.get_study_system_attrs(study_id))
+        with clear_errors(self.name):
+            return dict(self.storage.get_study_system_attrs(study_id))
 
     def optuna_trials(self, study_id: int) -> list[FrozenTrial]:
         """A run's trials as Optuna reads them, in number order."""
-        return self.storage.get_all_trials(study_id, deepcopy=False)
+        with clear_errors(self.name):
+            return self.storage.get_all_trials(study_id, deepcopy=False)
 
     def trial(self, run: str, number: int) -> FrozenTrial | None:
         """One trial as Optuna reads it, or None where there is none."""
-        try:
-            trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id(run), number)
-        except (KeyError, UnknownRun):
+        with clear_errors(self.name):
+            with contextlib.suppress(KeyError, UnknownRun):
+                trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id(run), number)
+                return self.storage.get_trial(trial_id)
             return None
-        return self.storage.get_trial(trial_id)
 
     def version_hashes(self, study: str) -> dict[int, dict[str, str]]:
         """For each version of a study with runs here: the hashes its runs were made with."""

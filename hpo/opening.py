@@ -214,7 +214,8 @@ def clear_errors(name: str) -> Iterator[None]:
     except NoSuchModuleError as error:
         raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
     except (DatabaseError, StorageInternalError) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
+        reason = str(getattr(cause, "orig", cause)).strip().splitlines()[0]
         raise UnusableDatabase(f"{name} cannot be used: {reason}") from error
     except SQLAlchemyError as error:
         raise UnusableDatabase(f"{name} cannot be used: {str(error).splitlines()[0]}") from error

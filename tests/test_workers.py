@@ -151,6 +151,8 @@ def test_workers_killed_before_during_and_after_a_fit(tmp_path):
     def kill():
         for pause in (0.1, 2.5, 0.5, 1.0):  # as it comes up, and in or between its fits
             time.sleep(pause)
+            if len(killed) == 2:  # the same trial three times, on a slow machine, would be its end
+                return
             with contextlib.suppress(psutil.NoSuchProcess, IndexError):
                 evaluators()[0].kill()
                 killed.append(time.monotonic())
