@@ -117,6 +117,14 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 self._kept: KeptRun = search.kept()
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if "_given" not in state:
+            return state
+        # While it fits scikit-learn sends it along with every fold of every candidate, which need none of these.
+        rest = {name: value for name, value in state.items() if name not in ("_given", "_search")}
+        return rest | {"database": None}
+
     @property
     def run_(self) -> "Run":
         """The run of the last fit: from its database, or from memory."""

@@ -53,8 +53,8 @@ def evaluators() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "hpo.evaluator" in " ".join(child.cmdline())]
 
 
-@pytest.mark.parametrize(("sampler", "lag"), [("random", None), ("tpe(n_startup_trials=4)", 2)])
-def test_two_workers_find_what_one_finds(tmp_path, study, sampler, lag):
+def test_two_workers_find_what_one_finds(tmp_path, study):
+    sampler, lag = "tpe(n_startup_trials=4)", 2
     two = run(study, tmp_path / "2.db", sampler=sampler, trials=5, workers=2)
     two = run(study, tmp_path / "2.db", sampler=sampler, trials=10, workers=2)  # resumed
     one = run(study, tmp_path / "1.db", sampler=sampler, trials=10, lag=lag)
