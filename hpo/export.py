@@ -108,45 +108,21 @@ def export_trial(
         diagnosis = diagnose(run).sentence if trial.number == run.best.number else None
     key = str(trial.attributes["configuration"])
     test, about_test, n_opened = _test(session, run.name, key, fitted, open_test=open_test)
-    reference = run.reference
-    data = _data(problem, fitted)
+    about = _about(run, trial, problem, fitted)
     manifest = {
-        "study": run.name.study,
-        "run": str(run.name),
-        "trial": trial.number,
-        "sampler": run.name.sampler,
-        "configuration": key,
-        "split": run.name.split,
-        "estimator": _kind(fitted),
-        "hyperparameters": {name: _plain(value) for name, value in trial.params.items()},
-        "metric": {"name": run.metric.key, "higher_is_better": True, "shown_sign": run.metric.sign},
-        "scores": {
-            "validation": trial.value,
-            "training": trial.train_score,
-            "folds": list(trial.fold_scores),
-            "test": test,
-            "reference": {
-                "validation": None if reference is None else reference.value,
-                "training": None if reference is None else reference.train_score,
-                "test": None if reference is None else _stored_test(session, run.name.split, reference),
-            },
-        },
+        **about,
+        "scores": {**about["scores"], "test": test, "reference": _reference_scores(session, run)},
         "test": {"said": about_test, "configurations_scored": n_opened},
         "diagnosis": diagnosis,
-        "data": data,
         "hashes": dict(session.hashes),
         "format": file_format,
         "types": list(packed.types),
         "versions": {**{k: v for k, v in versions().items() if k != "optuna"}, file_format: version(file_format)},
-        "run_versions": {k.removeprefix("version_"): v for k, v in stored.items() if k.startswith("version_")},
-        "environment": {
-            "platform": platform.platform(),
-            "machine": platform.machine(),
-            "threads": stored.get("threads"),
-        },
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    card = Card(manifest, run.metric, problem.definition.usual(), _parameters(fitted, data), about_test, n_opened)
+    card = Card(
+        manifest, run.metric, problem.definition.usual(), _parameters(fitted, about["data"]), about_test, n_opened
+    )
     files = {packed.file: packed.content, CARD: model_card(card).encode()}
     digest = write_folder(target, files, manifest)
     assert trial.value is not None  # it is complete
@@ -159,7 +135,7 @@ def export_trial(
         trial=trial.number,
         metric=run.metric,
         value=trial.value,
-        reference=None if reference is None else reference.value,
+        reference=manifest["scores"]["reference"]["validation"],
         test=test,
         about_test=about_test,
         n_opened=n_opened,
@@ -167,6 +143,38 @@ def export_trial(
         fit_seconds=seconds,
         warnings=dict(Counter(warning.category.__name__ for warning in raised)),
     )
+
+
+def _about(run: "Run", trial: "Trial", problem: Problem, fitted: Any) -> dict[str, Any]:
+    """The part of the manifest that the run and its data decide."""
+    stored = run.attributes
+    return {
+        "study": run.name.study,
+        "run": str(run.name),
+        "trial": trial.number,
+        "sampler": run.name.sampler,
+        "configuration": str(trial.attributes["configuration"]),
+        "split": run.name.split,
+        "estimator": _kind(fitted),
+        "hyperparameters": {name: _plain(value) for name, value in trial.params.items()},
+        "metric": {"name": run.metric.key, "higher_is_better": True, "shown_sign": run.metric.sign},
+        "scores": {"validation": trial.value, "training": trial.train_score, "folds": list(trial.fold_scores)},
+        "data": _data(problem, fitted),
+        "run_versions": {k.removeprefix("version_"): v for k, v in stored.items() if k.startswith("version_")},
+        "environment": {
+            "platform": platform.platform(),
+            "machine": platform.machine(),
+            "threads": stored.get("threads"),
+        },
+    }
+
+
+def _reference_scores(session: StudySession, run: "Run") -> dict[str, float | None]:
+    reference = run.reference
+    if reference is None:
+        return {"validation": None, "training": None, "test": None}
+    test = _stored_test(session, run.name.split, reference)
+    return {"validation": reference.value, "training": reference.train_score, "test": test}
 
 
 def _test(

@@ -122,8 +122,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         if "_given" not in state:
             return state
         # While it fits scikit-learn sends it along with every fold of every candidate, which need none of these.
-        rest = {name: value for name, value in state.items() if name not in ("_given", "_search")}
-        return rest | {"database": None}
+        unsent = ("_given", "_search", "_kept", "cv_results_", "best_estimator_")
+        return {name: value for name, value in state.items() if name not in unsent} | {"database": None}
 
     @property
     def run_(self) -> "Run":

@@ -113,6 +113,13 @@ def test_the_commands_of_the_tour_run(tmp_path):
         assert done.returncode == 0, (line, done.stderr)
 
 
+def test_curves_in_the_readme_are_of_hyperparameters():
+    shown = re.findall(r"hpo show ([\w-]+)/\S+ --curve (\w+)", README)
+    assert len(shown) >= 5
+    for study, name in shown:
+        assert f'"{name}"' in (ROOT / "studies" / f"{study.replace('-', '_')}.py").read_text(encoding="utf-8")
+
+
 def test_the_version_is_in_the_changelog():
     assert f"## {hpo.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 

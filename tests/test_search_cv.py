@@ -196,6 +196,25 @@ def test_a_seed_that_is_not_given_is_drawn_once(tmp_path):
     assert list(second.cv_results_["mean_test_score"][:4]) == list(first.cv_results_["mean_test_score"])
 
 
+def test_neither_data_nor_candidates_nor_the_database_are_sent_along_with_each_fold(tmp_path):
+    class Watched(SearchCV):
+        """Says what scikit-learn's tasks carry of it."""
+
+        def _call(self, *arguments):
+            state = self.__getstate__()
+            sent.append((state["database"], len(pickle.dumps(state))))
+            super()._call(*arguments)
+
+    sent = []
+    search = Watched(TREE, {"max_depth": [1, 2]}, sampler="grid", cv=2, database=tmp_path / "x.db")
+    for _ in range(2):
+        search.fit(np.repeat(X, 100, axis=0), np.repeat(Y, 100))
+        search.set_params(space={"max_depth": [3, 4, 5]}, name="second")
+    assert all(database is None and size < 2000 for database, size in sent)
+    assert search.database == tmp_path / "x.db"
+    assert pickle.loads(pickle.dumps(search.__getstate__()))["database"] == tmp_path / "x.db"
+
+
 @pytest.mark.slow
 def test_a_killed_notebook_goes_on_where_it_stopped(tmp_path):
     code = (
