@@ -83,7 +83,7 @@ class Chart:
                 showarrow=False, font={"color": INK},
             )  # fmt: skip
         if self.is_log:
-            figure.update_xaxes(type="log")
+            figure.update_xaxes(type="log", exponentformat="none")
         if self.ticks:
             figure.update_xaxes(tickvals=list(self.ticks), ticktext=[safe(label) for label in self.ticks.values()])
         return figure
