@@ -11,6 +11,7 @@ import pandas as pd
 
 from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption, RunFailed
+from hpo.steps import each_epoch, says_epochs
 from hpo.units import counted, one_line
 
 if TYPE_CHECKING:
@@ -122,10 +123,10 @@ def _span(losses: np.ndarray) -> str:
 def training_curve(run: "Run", trial: "Trial | None" = None) -> TrainingCurve:
     """Train a configuration on the first fold once more, and look at its loss after each epoch.
 
-    scikit-learn's networks and SGD models are trained epoch by epoch with ``partial_fit``, for as many epochs as
-    ``fit`` takes, without their early stopping and with the rows in an order of their own; boosting shows its stages; a
-    skorch net its own history. The loss is the log loss where there are probabilities, else the hinge loss; for
-    regression the squared error; a net's is its own.
+    scikit-learn's networks say when an epoch has ended; SGD models are trained epoch by epoch with ``partial_fit``, for
+    as many epochs as ``fit`` takes, without their early stopping and with the rows in an order of their own; boosting
+    shows its stages; a skorch net its own history. The loss is the log loss where there are probabilities, else the
+    hinge loss; for regression the squared error; a net's is its own.
 
     Args:
         run: opened with its definition.
@@ -179,6 +180,8 @@ def _steps(last: Any) -> "Callable[..., Iterator[Losses]] | None":
         return _of_history
     if hasattr(last, "staged_predict") or hasattr(last, "staged_predict_proba"):
         return _by_stages
+    if says_epochs(last):
+        return _by_listening
     has_epochs = hasattr(last, "partial_fit") and hasattr(last, "max_iter") and getattr(last, "solver", "") != "lbfgs"
     return _by_partial_fit if has_epochs and _predicts(last) else None
 
@@ -187,6 +190,18 @@ def _predicts(last: Any) -> bool:
     from sklearn.base import is_classifier, is_regressor
 
     return bool(is_classifier(last) or is_regressor(last))
+
+
+def _by_listening(last: Any, train: Any, validation: Any) -> Iterator[Losses]:
+    losses: list[Losses] = []
+    try:
+        with each_epoch(last, lambda _: losses.append((_loss(last, *train), _loss(last, *validation)))):
+            last.fit(*train)
+    except ValueError:  # numbers too large: shown until there
+        if not losses:
+            raise
+        losses.append((math.inf, math.inf))
+    return iter(losses)
 
 
 def _by_partial_fit(last: Any, train: Any, validation: Any) -> Iterator[Losses]:

@@ -10,6 +10,7 @@ an estimator's ``fit`` is listened to where it lets us, and otherwise repeated w
   ``partial_fit`` would be cheaper and learns something else than ``fit`` does: ``SGDClassifier`` shuffles anew.
 """
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -157,19 +158,30 @@ def _is_due(step: int) -> bool:
 
 
 def _fit_perceptron(inner: Any, fit: Callable[[], Any], watcher: Watcher) -> None:
-    after = inner._update_no_improvement_count  # called at the end of each epoch, and of nothing else
-
-    def after_and_report(*args: Any, **kwargs: Any) -> None:
-        after(*args, **kwargs)
-        if _is_due(inner.n_iter_):
-            watcher.report(inner.n_iter_)
-
-    inner._update_no_improvement_count = after_and_report
-    try:
+    with each_epoch(inner, lambda epoch: watcher.report(epoch) if _is_due(epoch) else None):
         fit()
-    finally:
-        del inner._update_no_improvement_count
     watcher.finish(inner.n_iter_)
+
+
+def says_epochs(estimator: Any) -> bool:
+    """Whether :func:`each_epoch` hears it: a multilayer perceptron of scikit-learn, but for the solver lbfgs."""
+    return _mode(estimator) == "perceptron"
+
+
+@contextlib.contextmanager
+def each_epoch(network: Any, heard: Callable[[int], None]) -> Iterator[None]:
+    """While a perceptron is fitted here, call ``heard`` with the number of each epoch that has ended."""
+    after = network._update_no_improvement_count  # called at the end of each epoch, and of nothing else
+
+    def after_and_heard(*args: Any, **kwargs: Any) -> None:
+        after(*args, **kwargs)
+        heard(network.n_iter_)
+
+    network._update_no_improvement_count = after_and_heard
+    try:
+        yield
+    finally:
+        del network._update_no_improvement_count
 
 
 def _fit_net(inner: Any, fit: Callable[[], Any], watcher: Watcher) -> None:

@@ -147,7 +147,7 @@ def fold_of(run):
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_the_last_epoch_of_a_network_is_its_fit(solver, database):
     network = make_pipeline(
-        StandardScaler(), MLPClassifier((8,), solver=solver, max_iter=12, learning_rate_init=0.01, tol=0, shuffle=False)
+        StandardScaler(), MLPClassifier((8,), solver=solver, max_iter=12, learning_rate_init=0.01, tol=0)
     )
     run = one(network, database)
     curve = hpo.training_curve(run)
@@ -249,16 +249,27 @@ def test_what_does_not_train_in_epochs_is_refused(estimator, database):
         hpo.training_curve(one(make_pipeline(StandardScaler(), estimator), database))
 
 
-def test_training_that_fails_is_one_line(database):
-    class Moody(MLPClassifier):
-        def partial_fit(self, X, y, classes=None):
-            raise ValueError("no\nway")
+def test_training_that_fails_is_one_line(database, monkeypatch):
+    def moody(self, X, y):
+        raise ValueError("no\nway")
 
-    run = one(Moody((3,), max_iter=5), database)
+    run = one(MLPClassifier((3,), max_iter=5), database)
+    monkeypatch.setattr(MLPClassifier, "fit", moody)
     with pytest.raises(
         RunFailed, match=r"trial 0 of one/grid/split0-seed0 cannot be trained again: ValueError: no way$"
     ):
         hpo.training_curve(run)
+
+
+def test_a_perceptron_is_seen_with_its_early_stopping(database):
+    options = {"max_iter": 200, "n_iter_no_change": 3, "early_stopping": True, "learning_rate_init": 0.05}
+    run = one(MLPClassifier((6,), **options), database, load_iris)
+    curve = hpo.training_curve(run)
+    problem, X, y, X_validation, y_validation = fold_of(run)
+    fitted = problem.estimator(problem.used(None)).fit(X, y)
+    assert len(curve.frame) == fitted.n_iter_ < 200
+    loss = log_loss(y_validation, fitted.predict_proba(X_validation))  # of the epoch that its own share liked best
+    assert np.isclose(curve.frame["validation"], loss, rtol=1e-12).any()
 
 
 def said(rate, database, **options):
@@ -269,7 +280,7 @@ def said(rate, database, **options):
 
 def test_the_learning_rate_is_seen_to_overshoot_to_crawl_or_to_fit(database):
     plain = {"max_iter": 40, "tol": 0, "n_iter_no_change": 40, "batch_size": 10}
-    assert "too high" in said(3.0, database, **plain)
+    assert "too high" in said(10.0, database, **plain)
     assert "too low" in said(1e-5, database, **plain)
     assert "levels off" in said(0.01, database, **plain)
 
