@@ -261,8 +261,8 @@ class StudyDatabase:
             )
 
     def _create(self, table: sa.Table) -> None:
-        with contextlib.suppress(sa.exc.DBAPIError), self.engine.begin() as connection:
-            table.create(connection, checkfirst=True)  # another process may be faster
+        with contextlib.suppress(sa.exc.IntegrityError):  # of PostgreSQL, where another process was faster
+            self._persist(lambda connection: records.make_table(connection, table))
 
     def _persist(self, write: Callable[[sa.Connection], None]) -> None:
         with clear_errors(self.name):

@@ -168,6 +168,13 @@ def write_trial(connection: sa.Connection, run: str, study_id: int, record: Tria
         connection.execute(held.delete().where(held.c.study_id == study_id, held.c.number <= trial.number))
 
 
+def make_table(connection: sa.Connection, table: sa.Table) -> None:
+    """Make a table of ours with its indexes, where there is none."""
+    connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+    for index in table.indexes:
+        index.create(connection, checkfirst=True)
+
+
 def hold(
     connection: sa.Connection, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]
 ) -> None:

@@ -352,7 +352,9 @@ def test_a_server_that_is_away_for_a_while_loses_and_repeats_nothing(shared, ser
     options = {"sampler": "tpe", "trials": 9, "progress": "none"}
 
     def outage():
-        while shared.n_trials("iris-tree/tpe/split0-seed0") < 2:
+        for _ in range(500):
+            if shared.n_trials("iris-tree/tpe/split0-seed0") >= 2:
+                break
             time.sleep(0.02)
         server.stop()
         time.sleep(1.0)
@@ -366,6 +368,17 @@ def test_a_server_that_is_away_for_a_while_loses_and_repeats_nothing(shared, ser
     here = hpo.run(definition, database=tmp_path / "x.db", **options)
     assert same_trials(run.trials) == same_trials(here.trials)
     here.database.close()
+
+
+def test_a_result_is_held_when_the_server_is_away_before_its_table_is_there(server):
+    with hpo.StudyDatabase(server.new_database()) as database:
+        study = database.create_run(RunName("s", 1, "random", 0, 0), {"budget": 4, "metric": "r2"})
+        server.stop()
+        back = threading.Timer(1.0, server.start)
+        back.start()
+        database.hold(study, 0, "key", {0: {"score": 1.0}})
+        back.join()
+        assert database.held(study) == {(0, "key"): {0: {"score": 1.0}}}
 
 
 @pytest.mark.parametrize(("scheme", "extra"), [("postgresql", "postgres"), ("mysql", "mysql"), ("mariadb", "mysql")])
