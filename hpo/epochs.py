@@ -110,7 +110,7 @@ def findings(
         said.append(f"the training loss falls and levels off ({_span(losses)} in {counted(n, unit)})")
     held = np.asarray(validation, dtype=float)
     if np.isfinite(held).all():
-        lowest = int(held.argmin())
+        lowest = int(np.argmin(held))
         if n - 1 - lowest > n // 10 and held[-1] - held[lowest] > 0.05 * (held[0] - held[lowest]):
             said.append(f"the validation loss is lowest after {unit} {lowest + 1} of {n}: what follows overfits")
     return said

@@ -130,14 +130,12 @@ class Progress:
         """``digits: 120/3000 trials; median log loss so far ...: tpe 0.11, grid 0.13 (reference 0.15); ... left``."""
         if self._sealed:
             return f"{self._study}: {self._sealed}"
-        failed, rate, left = self._failed(), self._rate(), self._left()
-        counts = [f"{self._stages.n_done}/{self._stages.n_total} trials", *failed]
+        counts = [f"{self._stages.n_done}/{self._stages.n_total} trials", *self._failed()]
         medians = ", ".join(f"{s.sampler} {self._metric.text(s.median)}" for s in self._stages.standings)
         reference = self._metric.text(self._stages.reference)
         what = f"median {self._metric.label} so far ({self._metric.direction})"
-        pace = [f"{rate:.2g} trials/s"] if rate else []
-        pace += [f"about {format_duration(left)} left"] if left is not None else []
-        parts = [", ".join(counts), f"{what}: {medians} (reference {reference})", *([", ".join(pace)] if pace else [])]
+        pace = ", ".join(self._speed(short=False))
+        parts = [", ".join(counts), f"{what}: {medians} (reference {reference})", *([pace] if pace else [])]
         return f"{self._study}: {'; '.join(parts)}"
 
     def _values(self) -> tuple[str, str]:
@@ -148,11 +146,13 @@ class Progress:
 
     def _pace(self, *, short: bool) -> list[str]:
         """Failures, rate and time left; short for a bar in 80 columns."""
+        return [*self._failed(), *self._speed(short=short)]
+
+    def _speed(self, *, short: bool) -> list[str]:
         rate, left = self._rate(), self._left()
-        parts = self._failed()
-        parts += [f"{rate:.2g}/s" if short else f"{rate:.2g} trials/s"] if rate else []
-        parts += [f"{'' if short else 'about '}{format_duration(left)} left"] if left is not None else []
-        return parts
+        number = f"{rate:.2g}" if rate < 10 else f"{rate:.0f}"
+        said = [f"{number}/s" if short else f"{number} trials/s"] if rate else []
+        return said if left is None else [*said, f"{'' if short else 'about '}{format_duration(round(left))} left"]
 
     def _failed(self) -> list[str]:
         return [f"{self._stages.n_failed} failed"] if self._stages.n_failed else []

@@ -73,12 +73,13 @@ def diagnose(run: "Run") -> RunDiagnosis:
     def of(trial: "Trial") -> Diagnosis:
         if trial.train_score is None:
             return diagnosis([np.nan], [trial.value or np.nan], None)
-        trains = trial.train_fold_scores or [trial.train_score] * len(trial.fold_scores)  # older: their mean alone
+        # older trials know the mean of their train scores alone
+        trains: Sequence[float] = trial.train_fold_scores or [trial.train_score] * len(trial.fold_scores)
         validations: Sequence[float] = trial.fold_scores
         best_known: Sequence[float] = top.fold_scores
         if spread is not None:
             trains, validations, best_known = (
-                np.mean(scores) + np.subtract(part, np.mean(part))
+                list(np.mean(scores) + np.subtract(part, np.mean(part)))
                 for scores, part in ((trains, spread[0]), (validations, spread[1]), (best_known, spread[1]))
             )
         return diagnosis(

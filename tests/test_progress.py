@@ -136,6 +136,14 @@ def test_the_medians_of_a_comparison_are_over_all_runs_that_have_an_incumbent(ca
     ]
 
 
+def test_fast_trials_have_whole_rates_and_seconds(screenless):
+    clock = Clock()
+    with begun("bar", plan_of(**OTHER), clock) as progress:
+        clock.now += 0.004
+        progress.told(named("tpe", 1), -0.2, None)
+        assert "13/60 trials, 2 failed, 250/s, 0 s left" in " ".join(seen(progress, width=80).split())
+
+
 def test_what_is_drawn_of_a_comparison(screenless):
     clock = Clock()
     with begun("bar", plan_of(**OTHER), clock) as progress:

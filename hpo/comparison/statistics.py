@@ -115,7 +115,7 @@ def time_to_target(hits: "ArrayLike | Sequence[float | None]", budgets: ArrayLik
     return TimeToTarget(
         success_rate=n_hits / len(times),
         median=_kaplan_meier_median(times[is_hit], ends[~is_hit]),
-        restricted_mean=float(np.minimum(spent, ends.min()).mean()),
+        restricted_mean=float(np.minimum(spent, np.min(ends)).mean()),
         expected_running_time=float(spent.sum()) / n_hits if n_hits else math.inf,
     )
 
@@ -244,7 +244,7 @@ def overtuning(validation: ArrayLike, test: ArrayLike, tolerance: float = 0.0) -
     of_test, best = of_test[np.isfinite(best)], best[np.isfinite(best)]
     if not len(best):
         return Overtuning(math.nan, math.nan, math.nan, math.nan)
-    lowest = of_test.min()
+    lowest = np.min(of_test)
     absolute, improvement = (0.0 if end == lowest else float(end - lowest) for end in (of_test[-1], of_test[0]))
     relative = math.nan
     if improvement > tolerance and not (math.isinf(absolute) and math.isinf(improvement)):
