@@ -18,7 +18,7 @@ from hpo import frames, locks, records
 from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
 from hpo.opening import as_url, clear_errors, create_mysql_tables, engine_options, prepare_file, set_pragmas
 from hpo.results import LearningCurve
-from hpo.run_name import RunName
+from hpo.run_name import RunName, unknown_run
 
 _PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
 
@@ -41,7 +41,7 @@ class StudyDatabase:
     def __init__(self, database: "str | os.PathLike[str] | None" = None, *, must_exist: bool = False) -> None:
         self._url = as_url(database)
         self.was_created = False
-        self._has_held = False
+        self._made: set[str] = set()  # tables of ours that are there
         self._note_count: dict[int, Callable[[int], None]] = {}  # of the runs that are held
         with clear_errors(self.name):
             self._url.get_dialect()  # an unknown driver is refused before a file is made
@@ -140,7 +140,7 @@ class StudyDatabase:
             found = connection.execute(sa.select(table.study_id).where(table.study_name == run)).scalar()
             if found is None:
                 names = list(connection.execute(sa.select(table.study_name)).scalars())
-                raise UnknownRun(_unknown_run(run, names, self.name))
+                raise UnknownRun(unknown_run(run, names, self.name))
             return int(found)
 
     def attributes(self, study_id: int) -> dict[str, Any]:
@@ -225,6 +225,8 @@ class StudyDatabase:
         While the server is away, or the file locked, the trial is held and tried again for about ten minutes;
         one whose commit was in doubt is recognised and not written twice.
         """
+        if record.curves:
+            self._create(records.learning_curves)
         self._persist(lambda connection: records.write_trial(connection, run, study_id, record))
         if study_id in self._note_count:
             self._note_count[study_id](record.trial.number + 1)
@@ -235,22 +237,19 @@ class StudyDatabase:
 
     def hold(self, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]) -> None:
         """Keep results of a trial that is not recorded yet; see :func:`hpo.records.hold`."""
-        if not self._has_held:
-            self._create(records.held)
-            self._has_held = True
+        self._create(records.held)
         self._persist(lambda connection: records.hold(connection, study_id, number, configuration, results))
 
     def held(self, study_id: int) -> dict[tuple[int, str], dict[int, dict[str, Any]]]:
         """What is kept for a run's trials that are not recorded yet: (number, configuration) -> fold -> result."""
         with self._reading() as connection:
-            self._has_held = self._has_held or sa.inspect(connection).has_table(records.held.name)
-            return records.read_held(connection, study_id) if self._has_held else {}
+            return records.read_held(connection, study_id) if self._has(connection, records.held) else {}
 
     def curves(self, study_id: int) -> dict[int, dict[int, LearningCurve]]:
-        """What a pruner saw of a run's trials: number -> fold -> learning curve. Makes their table where needed."""
-        self._create(records.learning_curves)
+        """What a pruner saw of a run's trials: number -> fold -> learning curve."""
         with self._reading() as connection:
-            return records.read_curves(connection, study_id)
+            is_there = self._has(connection, records.learning_curves)
+            return records.read_curves(connection, study_id) if is_there else {}
 
     def record_test_score(self, study: str, context: str, configuration: str, result: Mapping[str, Any]) -> None:
         """Note what the sealed test rows said of a configuration; see :func:`hpo.records.write_test_score`."""
@@ -260,9 +259,15 @@ class StudyDatabase:
                 lambda connection: records.write_test_score(connection, study, context, configuration, result)
             )
 
+    def _has(self, connection: sa.Connection, table: sa.Table) -> bool:
+        return table.name in self._made or sa.inspect(connection).has_table(table.name)
+
     def _create(self, table: sa.Table) -> None:
-        with contextlib.suppress(sa.exc.IntegrityError):  # of PostgreSQL, where another process was faster
-            self._persist(lambda connection: records.make_table(connection, table))
+        """Make a table of ours, unless it is there."""
+        if table.name not in self._made:
+            with contextlib.suppress(sa.exc.IntegrityError):  # of PostgreSQL, where another process was faster
+                self._persist(lambda connection: records.make_table(connection, table))
+            self._made.add(table.name)
 
     def _persist(self, write: Callable[[sa.Connection], None]) -> None:
         with clear_errors(self.name):
@@ -281,7 +286,7 @@ class StudyDatabase:
 
     def _may_pass(self, error: sa.exc.DBAPIError) -> bool:
         """Whether an error may be gone in a moment: a server restarts, a file is locked; but no full disk."""
-        if self.path is not None:
+        if self.engine.dialect.name == "sqlite":
             return "locked" in str(error.orig)
         return isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
 
@@ -336,15 +341,3 @@ def as_database(database: "StudyDatabase | str | os.PathLike[str] | None") -> St
     if opened.was_created:
         print(f"created the study database {opened.path}", file=sys.stderr, flush=True)
     return opened
-
-
-def _unknown_run(run: str, names: list[str], database: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(run, names, 3) or names[:3]
-    there = (
-        f"; there are {', '.join(close)}{', ...' if len(names) > len(close) else ''}"
-        if close
-        else ", which has no runs yet"
-    )
-    return f"no run {run!r} in {database}{there}"

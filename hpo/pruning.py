@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -164,8 +165,13 @@ def check_suitable(sampler: Sampler, definition: StudyDefinition) -> None:
         example = definition.build(definition.reference_used())
     except Exception:  # noqa: BLE001 - said by whoever evaluates the reference
         return
-    if not is_watchable(example):
+    check_trains_in_steps(pruner, example, f" of {name}")
+
+
+def check_trains_in_steps(pruner: Pruner, estimator: Any, where: str = "") -> None:
+    """Raise where a pruner watches training, and the estimator's has no steps."""
+    if not pruner.watches_folds and not is_watchable(estimator):
         raise UnsuitablePruner(
-            f"{pruner.name} watches training step by step, and {type(example).__name__} of {name} trains at once: "
+            f"{pruner.name} watches training step by step, and {type(estimator).__name__}{where} trains at once: "
             "take racing, which decides between folds"
         )

@@ -51,3 +51,14 @@ class RunName:
             split=int(match["split"]),
             seed=int(match["seed"]),
         )
+
+
+def unknown_run(run: str, names: list[str], database: str) -> str:
+    """What is said where a database has no run of that name: the closest names that it has."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(run, names, 3) or names[:3]
+    more = ", ..." if len(names) > len(close) else ""
+    return f"no run {run!r} in {database}" + (
+        f"; there are {', '.join(close)}{more}" if close else ", which has no runs yet"
+    )

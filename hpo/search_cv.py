@@ -1,27 +1,37 @@
 """A drop-in for scikit-learn's searches: every sampler, a study database, and what was done is not done again."""
 
+import contextlib
+import functools
 import math
 import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import clone
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import check_random_state, indexable
+from sklearn.utils.parallel import Parallel, delayed
 
-from hpo.errors import InvalidOption, UnsuitablePruner
+from hpo.errors import InvalidOption
+from hpo.pruning import check_trains_in_steps
 from hpo.samplers import find_sampler
 from hpo.search_folds import Splits, missing_fold
 from hpo.search_kept import KeptRun
 from hpo.search_run import DEFAULT_CANDIDATES, Candidate, SearchRun
 from hpo.search_space import CandidateSpace
+from hpo.search_watched import fit_and_score_watched
 
 if TYPE_CHECKING:
     import optuna
 
     from hpo.runs import Run
 
-_TOGETHER = 4  # candidates that race side by side; a number of workers would change what is pruned
+_Fit = Callable[[list[Candidate], Sequence[int]], None]  # fits and scores candidates on folds
+
 _PER_WORKER = 4  # candidates for each worker between two writes to a database
 
 
@@ -46,8 +56,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             not fitted again: the same call goes on where a killed one stopped.
         name: of the study in the database; None is the estimator's. A fingerprint of the data follows it, so that
             each outer fold of a nested search has a run of its own.
-        pruner: None or ``"racing"``, also as ``"racing(alpha=0.1)"``: gives up candidates between folds; the folds that
-            were not fitted are NaN.
+        pruner: None or the name of a pruner, with options as in ``"racing(alpha=0.1)"``. ``racing`` gives up candidates
+            between folds; ``median``, ``percentile``, ``halving`` and ``hyperband`` while a fold trains, where the
+            estimator trains in steps (:mod:`hpo.steps`). The scores of folds that were not fitted to their end are NaN.
         timeout: seconds after which no further candidate begins.
 
     Attributes:
@@ -161,70 +172,111 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         context = callback_ctx.subcontext(task_name="search", **({"max_subtasks": None} | shape))
         context.call_on_fit_task_begin(estimator=self)
         deadline = math.inf if self.timeout is None else time.monotonic() + self.timeout
+        plainly = functools.partial(self._fit_plainly, evaluate_candidates, context, splits)
+        fit = (
+            functools.partial(self._fit_watched, (X, y, routed), context, splits)
+            if search.watches_training
+            else plainly
+        )
         with search:
             while not search.is_done and (not search.candidates or time.monotonic() < deadline):
                 batch = search.propose(self._batch_size(search))
-                new = search.unknown(batch)
+                wanted = search.unknown(batch)
                 if search.pruning is None:
-                    self._evaluate(evaluate_candidates, context, new, range(len(splits)), splits)
+                    if wanted:
+                        self._evaluate(fit, wanted, range(n_splits))
                 else:
-                    for fold in range(len(splits)):
-                        self._evaluate(evaluate_candidates, context, search.racing(new), [fold], splits)
+                    self._race(search, fit, wanted)
                 search.tell(batch)
             if search.failure is not None and search.first_sound is None:
                 raise search.failure
-            if not search.n_evaluated:  # all was stored; scikit-learn wants to have seen one candidate
-                sound = search.first_sound or search.candidates[0]
-                self._call(evaluate_candidates, context, [sound], Splits(splits))
+            if not search.n_seen:  # scikit-learn's fit wants to have seen one, and all was stored, or watched
+                plainly([search.first_sound or search.candidates[0]], [0])
         search.results.update(self._results())
         context.call_on_fit_task_end(estimator=self)
+
+    def _race(self, search: SearchRun, fit: _Fit, wanted: list[Candidate]) -> None:
+        """Have candidates fitted fold by fold, until they are pruned; as many folds at once as keep workers busy."""
+        n_known = 0
+        while wanted and n_known < search.n_folds:
+            n = math.ceil(effective_n_jobs(self.n_jobs) / len(wanted))
+            self._evaluate(fit, wanted, range(n_known, min(n_known + n, search.n_folds)))
+            wanted, n_known = search.still_in(wanted), n_known + n
 
     def _batch_size(self, search: SearchRun) -> int:
         if search.is_adaptive:
             return 1
         if search.pruning is not None:
-            return _TOGETHER
+            return search.n_racing
         if self.database is None and self.timeout is None:
             return search.n_left
-        from joblib import effective_n_jobs
-
         return int(_PER_WORKER * effective_n_jobs(self.n_jobs))
 
-    def _evaluate(
-        self, evaluate_candidates: Any, context: Any, wanted: list[Candidate], folds: Any, splits: list[Any]
-    ) -> None:
-        """Have scikit-learn fit and score candidates on some folds; :meth:`_format_results` takes the answer."""
-        if not wanted:
-            return
-        self._search.asked = [(candidate.key, list(folds)) for candidate in wanted]
-        n_splits = len(splits)
-        self.n_splits_ = len(self._search.asked[0][1])
-        cv = Splits([splits[fold] for fold in folds])
+    def _evaluate(self, fit: _Fit, wanted: list[Candidate], folds: Sequence[int]) -> None:
+        """Have candidates fitted and scored on some folds; :meth:`_format_results` takes the answer."""
+        search = self._search
+        search.asked = [(candidate.key, list(folds)) for candidate in wanted]
         try:
-            self._call(evaluate_candidates, context, wanted, cv)
+            fit(wanted, folds)
         except ValueError as error:
             # Where all fits of one call fail scikit-learn raises, which is of interest where all calls have failed.
             if self.error_score == "raise" or "fits failed" not in str(error):
                 raise
             names = self.scoring if isinstance(self.scoring, (list, tuple, set, dict)) else ()
             scores = dict.fromkeys(names, self.error_score) if names else self.error_score
-            self._search.take_failure(error, scores)
+            search.take_failure(error, scores)
+
+    def _fit_plainly(
+        self, evaluate_candidates: Any, context: Any, splits: list[Any], wanted: list[Candidate], folds: Sequence[int]
+    ) -> None:
+        """By scikit-learn itself."""
+        n_splits = self.n_splits_
+        self.n_splits_ = len(folds)
+        params, cv = [candidate.params for candidate in wanted], Splits([splits[fold] for fold in folds])
+        try:
+            if context.sequential_subtasks:
+                with self._subtask(context, len(wanted) * len(folds)) as batch:
+                    evaluate_candidates(params, cv=cv, callback_ctx=batch)
+            else:
+                evaluate_candidates(params, cv=cv, callback_ctx=context)
         finally:
             self.n_splits_ = n_splits
 
-    def _call(self, evaluate_candidates: Any, context: Any, wanted: list[Candidate], cv: Splits) -> None:
-        if not context.sequential_subtasks:
-            evaluate_candidates([candidate.params for candidate in wanted], cv=cv, callback_ctx=context)
-            return
-        n_fits = len(wanted) * cv.get_n_splits()
+    def _fit_watched(
+        self, data: tuple[Any, Any, Any], context: Any, splits: list[Any], wanted: list[Candidate], folds: Sequence[int]
+    ) -> None:
+        """Under the eyes of the pruner, otherwise as scikit-learn does."""
+        X, y, routed = data
+        search, scorer = self._search, self._get_scorers()[0]
+        fits = [(candidate, fold) for candidate in wanted for fold in folds]
+        with self._subtask(context, len(fits)) as batch:
+            contexts = [batch.subcontext(task_name="candidate-split-evaluation", task_id=i) for i in range(len(fits))]
+            out = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
+                delayed(fit_and_score_watched)(
+                    clone(self.estimator), X, y, watched=search.watching(candidate.key, fold), metric=search.metric,
+                    train=splits[fold][0], test=splits[fold][1], parameters=candidate.params, scorer=scorer,
+                    fit_params=routed.estimator.fit, score_params=routed.scorer.score, return_n_test_samples=True,
+                    return_train_score=self.return_train_score, return_times=True, error_score=self.error_score,
+                    verbose=self.verbose, caller=self, callback_ctx=one,
+                )
+                for (candidate, fold), one in zip(fits, contexts, strict=True)
+            )  # fmt: skip
+        _warn_or_raise_about_fit_failures(out, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(out, self.error_score)
+        search.take(out)
+
+    @contextlib.contextmanager
+    def _subtask(self, context: Any, n_fits: int) -> Iterator[Any]:
+        """Callbacks see the fits of a batch as one task."""
         batch = context.subcontext(task_name="candidates", max_subtasks=n_fits, sequential_subtasks=False)
         batch.call_on_fit_task_begin(estimator=self)
-        evaluate_candidates([candidate.params for candidate in wanted], cv=cv, callback_ctx=batch)
+        yield batch
         batch.call_on_fit_task_end(estimator=self)
 
     def _format_results(self, candidate_params: Any, n_splits: int, out: Any, more_results: Any = None) -> Any:
         """Take what was fitted. The dict that is returned, and that scikit-learn keeps, is filled at the end."""
-        self._search.take(out)
+        self._search.take_all(out)
         return self._search.results
 
     def _results(self) -> Any:
@@ -232,7 +284,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         complete = [candidate for candidate in search.candidates if candidate.key in search.outs]
         scores = next(iter(search.outs[complete[0].key].values()))["test_scores"]
         missing = missing_fold(scores, train=self.return_train_score)
-        shown = [search.outs[c.key].get(fold, missing) for c in complete for fold in range(search.n_folds)]
+        shown = [search.shown(c, fold, missing) for c in complete for fold in range(search.n_folds)]
         with warnings.catch_warnings():
             if search.pruning is not None:
                 warnings.filterwarnings("ignore", "One or more of the", UserWarning)  # pruned ones are NaN
@@ -246,11 +298,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             raise InvalidOption(f"timeout={self.timeout!r}: give a number of seconds above 0")
         sampler = find_sampler(self.sampler)
         sampler = sampler if self.pruner is None else sampler.with_pruner(self.pruner)
-        if sampler.pruner is not None and not sampler.pruner.watches_folds:
-            raise UnsuitablePruner(
-                f"{sampler.pruner.name} watches training, which is scikit-learn's own here: take racing, or hpo.run"
-            )
         space = CandidateSpace(self.space)
+        if sampler.pruner is not None and not space.has_estimators:
+            check_trains_in_steps(sampler.pruner, self.estimator)
         sampler.check(space.space)
         seed = None
         if self.random_state is not None:

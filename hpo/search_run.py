@@ -16,17 +16,18 @@ from hpo.definition import versions
 from hpo.errors import RunInUse, StudyChanged
 from hpo.fingerprint import fingerprint
 from hpo.proposals import Proposal, WorkingStudy
-from hpo.pruning import Pruning
+from hpo.pruning import Pruning, Watched
 from hpo.records import TrialRecord
-from hpo.results import Evaluation, FoldResult
+from hpo.results import LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
-from hpo.search_folds import Fold, stored_fold
+from hpo.search_folds import Fold, evaluation_of, fold_result, stored_fold
 from hpo.search_kept import KeptRun
 from hpo.search_space import CandidateSpace
 from hpo.units import Metric
 
 DEFAULT_CANDIDATES = 50
+_TOGETHER = 4  # candidates that race side by side
 _BETWEEN_TRIES = 0.2  # seconds
 _FOLDS = "folds"  # attribute of a trial: what scikit-learn said of each fold
 
@@ -44,8 +45,10 @@ class SearchRun:
 
     Attributes:
         candidates: all that were proposed, in order, the stored ones first.
-        outs: key -> fold -> what scikit-learn's ``_fit_and_score`` returned.
-        asked: (key, folds) of what scikit-learn is fitting now.
+        outs: key -> fold -> what scikit-learn's ``_fit_and_score`` returned, the first folds of those pruned.
+        metric: of several, the name of the one that the sampler is told; None is the first.
+        asked: (key, folds) of what is being fitted now.
+        n_seen: how many fits scikit-learn's own ``fit`` has seen.
         pruning: of the candidates told, or None.
         results: ``cv_results_``, filled at the end.
     """
@@ -55,7 +58,7 @@ class SearchRun:
         scoring: Any, seed: int | None, database: Any, name: str, data: Any, made_with: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self._space, self._sampler, self.n_folds = space, sampler, n_folds
-        self._metric, self._scoring = metric, scoring
+        self.metric, self._scoring = metric, scoring
         self._cells = space.cells() if space.is_grid and (sampler.is_grid or sampler.search_label == "random") else None
         if sampler.is_grid:
             size = len(self._cells) if self._cells is not None else space.space.grid_size
@@ -67,11 +70,11 @@ class SearchRun:
         self.candidates: list[Candidate] = []
         self.outs: dict[str, dict[int, Fold]] = {}
         self.asked: list[tuple[str, list[int]]] = []
-        self.n_evaluated = 0
         self.failure: ValueError | None = None
         self.results: dict[str, Any] = {}
-        self._n_taken = 0
+        self.n_seen = 0
         self._told: set[str] = set()
+        self._numbers: dict[str, int] = {}  # key -> trial
         self._records: list[TrialRecord] = []
         self._pruned: dict[str, str] = {}
         self._database: StudyDatabase | None = None
@@ -88,8 +91,10 @@ class SearchRun:
             self.name, is_drawn = self._named(f"{name}-{hashes['data'][:8]}", seed)
             self._store(hashes, is_drawn=is_drawn)
 
+        # What is random comes from the random state alone, whatever the search and its data are called.
+        self._seeded = RunName("SearchCV", 1, self.name.sampler, 0, self.name.seed)
         pruner = sampler.pruner
-        self.pruning = None if pruner is None else Pruning(pruner, str(self.name), n_folds)
+        self.pruning = None if pruner is None else Pruning(pruner, str(self._seeded), n_folds)
 
     def _named(self, study: str, seed: int | None) -> tuple[RunName, bool]:
         """The run's name: with the seed that was drawn for it, where none is given."""
@@ -127,7 +132,7 @@ class SearchRun:
     def _shown_metric(self) -> Metric:
         scoring = self._scoring
         if isinstance(scoring, (list, tuple, dict, set)):
-            return Metric.of(self._metric or str(next(iter(scoring))))
+            return Metric.of(self.metric or str(next(iter(scoring))))
         return Metric("score", 1) if scoring is None else Metric.of(scoring)
 
     # --- as a context: the lock, and what is stored ---
@@ -148,19 +153,18 @@ class SearchRun:
         if self._cells and self._is_random:  # from lists alone scikit-learn draws without replacement, and so do we
             drawn = sample_without_replacement(len(start), self._n_trials, random_state=self.name.seed)
             start = [start[i] for i in drawn]
-        # Seeds come from the random state alone, whatever the search and its data are called.
-        seeded = RunName("SearchCV", 1, self.name.sampler, 0, self.name.seed)
         self._working = WorkingStudy(
-            seeded, self._space.space, self._sampler, start=start, stored=stored, sampler_state=state
+            self._seeded, self._space.space, self._sampler, start=start, stored=stored, sampler_state=state
         )
+        curves = self._database.curves(self._study_id) if self._database is not None and self.watches_training else {}
         for trial in stored:
-            self._remember(trial)
+            self._remember(trial, curves.get(trial.number, {}))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._lock.close()
 
-    def _remember(self, trial: FrozenTrial) -> None:
+    def _remember(self, trial: FrozenTrial, curves: Mapping[int, LearningCurve]) -> None:
         """A candidate that was stored."""
         candidate = Candidate(str(trial.user_attrs["configuration"]), self._space.params(trial.params))
         self.candidates.append(candidate)
@@ -171,9 +175,14 @@ class SearchRun:
         if "pruned_at" in trial.user_attrs:
             self._pruned[candidate.key] = str(trial.user_attrs["pruned_at"])
         if self.pruning is not None:
-            self.pruning.add(trial, {})
+            self.pruning.add(trial, curves)
 
     # --- the search ---
+
+    @property
+    def watches_training(self) -> bool:
+        """Whether a pruner decides while a fold is trained."""
+        return self._sampler.pruner is not None and not self._sampler.pruner.watches_folds
 
     @property
     def is_adaptive(self) -> bool:
@@ -201,6 +210,7 @@ class SearchRun:
             proposal = self._working.propose()
             assert proposal.configuration is not None  # a sampler proposed it
             batch.append(proposal)
+            self._numbers.setdefault(proposal.key, proposal.number)
             self.candidates.append(Candidate(proposal.key, self._space.params(proposal.configuration)))
         return batch
 
@@ -209,30 +219,55 @@ class SearchRun:
         keys = {proposal.key for proposal in batch} - self.outs.keys()
         return list({candidate.key: candidate for candidate in self.candidates if candidate.key in keys}.values())
 
-    def racing(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that are still in the race, after the folds that are known."""
-        assert self.pruning is not None
-        kept = []
-        for candidate in candidates:
-            known = self.outs.get(candidate.key, {})
-            results = [FoldResult(scores={"": self._score(known[fold])}) for fold in sorted(known)]
-            where = self.pruning.pruned_at(self.pruning.n_told, results) if results else None
-            if where is None:
-                kept.append(candidate)
-            else:
-                self._pruned[candidate.key] = where
-        return kept
+    def still_in(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those that were not pruned, after the folds that are known; what follows the fold that decided is forgotten.
 
-    def take(self, out: Sequence[Fold]) -> None:
-        """Note what scikit-learn said of what it was asked; ``out`` has everything since the fit began."""
-        new = list(out[self._n_taken :])
-        self._n_taken = len(out)
+        So it makes no difference how many folds were fitted side by side.
+        """
+        assert self.pruning is not None
+        return [candidate for candidate in candidates if not self._is_pruned(self.pruning, candidate.key)]
+
+    @property
+    def n_racing(self) -> int:
+        """How many of the next candidates race side by side; cuts and workers change nothing of what is pruned."""
+        return 1 if self.is_adaptive else _TOGETHER - len(self.candidates) % _TOGETHER
+
+    def _n_told(self, key: str) -> int:
+        """How many candidates had been told when those that race with this one were proposed."""
+        number = self._numbers[key]
+        return number if self.is_adaptive else number - number % _TOGETHER
+
+    def _is_pruned(self, pruning: Pruning, key: str) -> bool:
+        known = self.outs.get(key, {})
+        results = [fold_result(known[fold], self.metric) for fold in sorted(known)]
+        for n in range(1, len(results) + 1):
+            where = pruning.pruned_at(self._n_told(key), results[:n])
+            if where is not None:
+                self._pruned[key] = where
+                self.outs[key] = {fold: known[fold] for fold in range(n)}
+                return True
+        return False
+
+    def watching(self, key: str, fold: int) -> Watched:
+        """What decides while a fold of a proposed candidate is trained."""
+        assert self.pruning is not None
+        watched = self.pruning.watching(self._n_told(key), self._numbers[key], fold)
+        assert watched is not None  # asked only of a pruner that watches training
+        return watched
+
+    def take_all(self, out: Sequence[Fold]) -> None:
+        """As :meth:`take`; ``out`` has everything since the fit began."""
+        new = out[self.n_seen :]
+        self.n_seen = len(out)
+        self.take(new)
+
+    def take(self, new: Sequence[Fold]) -> None:
+        """Note what scikit-learn said of what it was asked."""
         position = 0
         for key, folds in self.asked:
             for fold in folds:
                 self.outs.setdefault(key, {})[fold] = new[position]
                 position += 1
-            self.n_evaluated += 1
         self.asked = []
 
     def take_failure(self, failure: ValueError, scores: Any) -> None:
@@ -258,12 +293,14 @@ class SearchRun:
         """Tell the sampler of a batch whose folds are known, and store it."""
         for proposal in batch:
             outs, is_again = self.outs[proposal.key], proposal.key in self._told
-            evaluation = self._evaluation(outs, self._pruned.get(proposal.key))
+            curves = {} if is_again else {fold: out["curve"] for fold, out in outs.items() if out.get("curve")}
+            folds = [outs[fold] for fold in sorted(outs)]
+            evaluation = evaluation_of(folds, self.metric, curves, self._pruned.get(proposal.key))
             attributes = {
                 **evaluation.attributes(),
                 "configuration": proposal.key,
                 "sampler_seconds": round(proposal.sampler_seconds, 6),
-                _FOLDS: json.dumps([stored_fold(outs[fold]) for fold in sorted(outs)]),
+                _FOLDS: json.dumps([stored_fold(out) for out in folds]),
             }
             if is_again:
                 attributes["duplicate_of"] = str(self.name)
@@ -272,34 +309,16 @@ class SearchRun:
                 self._database.record(str(self.name), self._study_id, record)
             self._records.append(record)
             if self.pruning is not None:
-                self.pruning.add(record.trial, {})
+                self.pruning.add(record.trial, curves)
             self._told.add(proposal.key)
 
-    def _score(self, out: Fold) -> float:
-        scores = out["test_scores"]
-        if isinstance(scores, dict):
-            return float(scores[self._metric] if self._metric in scores else next(iter(scores.values())))
-        return float(scores)
-
-    def _evaluation(self, outs: Mapping[int, Fold], pruned_at: str | None) -> Evaluation:
-        folds = [outs[fold] for fold in sorted(outs)]
-        scores = tuple(self._score(out) for out in folds)
-        value = float(np.mean(scores))
-        errors = [str(out["fit_error"]).strip().splitlines()[-1] for out in folds if out.get("fit_error")]
-        has_value = pruned_at is None and np.isfinite(value)
-        trains = [out["train_scores"] for out in folds if isinstance(out.get("train_scores"), float)]
-        error = None if has_value or pruned_at else next(iter(errors), f"NotFinite: the score is {value}")[:300]
-        return Evaluation(
-            value=value if has_value else None,
-            train_score=float(np.mean(trains)) if len(trains) == len(folds) else None,
-            fold_scores=scores,
-            fit_seconds=float(sum(out["fit_time"] for out in folds)),
-            score_seconds=float(sum(out["score_time"] for out in folds)),
-            error=error,
-            pruned_at=pruned_at,
-        )
-
     # --- afterwards ---
+
+    def shown(self, candidate: Candidate, fold: int, missing: Fold) -> Fold:
+        """A fold as ``cv_results_`` shows it: without scores where it was not fitted to its end."""
+        out = self.outs[candidate.key].get(fold, missing)
+        hidden = missing.keys() - {"fit_time", "score_time"} if out.get("is_pruned") else set()
+        return {name: missing[name] if name in hidden else out[name] for name in missing}
 
     def kept(self) -> KeptRun:
         """What a fitted search keeps of it; can be pickled."""

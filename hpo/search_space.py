@@ -45,6 +45,11 @@ class CandidateSpace:
             ParameterSampler(given, 1)
         self.space = self._translate()
 
+    @property
+    def has_estimators(self) -> bool:
+        """Whether a list has whole estimators to choose from."""
+        return any(hasattr(value, "fit") for kept in self._objects.values() for _, value in kept)
+
     def _translate(self) -> SearchSpace:
         counts = Counter(name for part in self._given for name in part)
         several = len(self._given) > 1 or not any(self._given)
