@@ -220,6 +220,8 @@ class Driver:
             is_alone = n_workers > 1 and len(active) == 1 and not waiting
             entry.loop.n_ahead = 2 * n_workers if is_alone else 1
         width = sum(entry.loop.width for entry in active.values())
+        for entry in active.values():
+            entry.loop.folds_at_once = max(n_workers // max(width, 1), 1)
         unit_seconds = _UNIT_SECONDS if width > n_workers or waiting else _SHORT_UNIT_SECONDS
         ended = []
         for name, entry in list(active.items()):

@@ -40,6 +40,8 @@ class RunLoop:
 
     Attributes:
         n_ahead: how many trials to have under way where proposals do not depend on results.
+        folds_at_once: how many folds of a trial that may be pruned to have under way; those after the one that
+            decides are not looked at, so that it changes the time alone.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class RunLoop:
         if self._is_adaptive and options.lag not in {None, lag}:
             raise InvalidOption(f"lag={options.lag}: {name} has the lag {lag} and keeps it; leave the option out")
         self._lag = lag
-        self.n_ahead = 1
+        self.n_ahead = self.folds_at_once = 1
         n_told = max(len(stored) - lag + 1, 0)
         self._proposals: Proposals
         self._budget: int | None = len(stored) + 1 if by_hand is not None else 1
@@ -264,10 +266,10 @@ class RunLoop:
     def _units(self, trial: UnderWay, unit_seconds: float) -> list[Unit]:
         assert trial.proposal is not None  # a stored one is finished
         folds = [fold for fold in range(self._n_folds) if fold not in trial.results and fold not in trial.asked]
-        if self._pruning is not None:  # one after the other: each decides whether there is a next
-            folds = [] if trial.asked else folds[:1]
         fold_seconds = self.seconds / self._n_results if self._n_results else unit_seconds
         size = max(1, min(math.ceil(unit_seconds / max(fold_seconds, 1e-9)), self._n_folds))
+        if self._pruning is not None:  # each decides whether there is a next
+            folds, size = folds[: max(self.folds_at_once - len(trial.asked), 0)], 1
         limit = self._options.trial_timeout
         left = None if limit is None else limit - sum(result.seconds for result in trial.results.values())
         trial.asked |= set(folds)

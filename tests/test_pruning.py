@@ -251,6 +251,24 @@ def test_neither_workers_nor_cuts_change_what_is_pruned(tmp_path, sampler):
     assert found[2] == found[0]
 
 
+def test_folds_side_by_side_change_nothing_but_the_time(tmp_path):
+    """A run that proposes one trial at a time keeps all workers busy; what follows the fold that decides is dropped."""
+    definition, found, n_fits = forest(split=hpo.CrossValidation(folds=5, test=0.2)), [], []
+    options = {"sampler": "tpe(n_startup_trials=4)+racing", "trials": 14}
+    for n_workers, stop_after in ((1, None), (3, None), (4, 9), (4, None)):
+        with hpo.StudyDatabase(tmp_path / f"{n_workers}.db") as database:  # the last resumes the one that was stopped
+            engine = Shuffled(None, n_workers, seed=n_workers)
+            loop, trials = drive(definition, database, engine, stop_after=stop_after, **options)
+            if stop_after is None:
+                assert loop.reason == "budget"
+                found.append(same_trials(trials))
+                n_fits.append(engine.fits.total())
+            assert max(engine.fits.values()) == 1
+    assert found[0] == found[1] == found[2]
+    assert 0 < sum(trial_state == "PRUNED" for trial_state in trials["state"]) < 14
+    assert n_fits[0] < n_fits[1]
+
+
 def test_a_trial_that_survives_racing_is_the_trial_without_it(tmp_path):
     definition = forest(split=hpo.CrossValidation(folds=5, test=0.2))
     with hpo.StudyDatabase(tmp_path / "a.db") as database:
