@@ -136,6 +136,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", type=float, metavar="VALUE", help="end at this value, errors positive as shown")
     parser.add_argument("--patience", type=int, metavar="N", help="end after N trials without a better one")
     parser.add_argument("--walltime", metavar="DURATION", help="end once its trials took 30m, 8h in all")
+    parser.add_argument("--terminator", action="store_true", help="end once what is left to gain is within noise")
     _add_workers(parser, default="1")
     parser.add_argument("--lag", type=int, metavar="N", help="trials under way when the next is proposed")
     parser.add_argument("--retry-failed", action="store_true", help="try failed cells of the grid again")

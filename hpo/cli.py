@@ -124,6 +124,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
             **_resources(arguments),
             target=target,
             patience=arguments.patience,
+            terminator=arguments.terminator,
             lag=arguments.lag,
             retry_failed=arguments.retry_failed,
             reuse=not arguments.no_reuse,

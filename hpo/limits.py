@@ -1,4 +1,4 @@
-"""What ends a run: its budget, its time, a target, or patience."""
+"""What ends a run: its budget, its time, a target, patience, or the terminator."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import InvalidOption
 from hpo.run_name import RunName
+from hpo.terminator import is_within_noise
 
 DEFAULT_TRIALS = 50
 MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer
@@ -26,6 +27,7 @@ class RunOptions:
         target: value (the scorer's sign) at which the run is done.
         patience: number of trials without a better one after which the run is done.
         walltime: seconds that the run's trials may take in all, over every resumption: proposals, fits and scores.
+        terminator: whether the run is done once what is left to gain is within the noise of the folds.
         retry_failed: whether the grid proposes failed cells again.
         reuse: whether a configuration already evaluated in the same context is not trained again.
         trial_timeout: seconds that a trial may take, its folds together; None is no limit.
@@ -43,8 +45,11 @@ class RunOptions:
     trial_memory: float | None = None
     lag: int | None = None
     walltime: float | None = None
+    terminator: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.terminator, bool):
+            raise InvalidOption(f"terminator={self.terminator!r}: give True or False")
         if self.target is not None and (not _is_number(self.target) or self.target != self.target):
             raise InvalidOption(f"target={self.target!r}: give a number")
         for name in ("trials", "patience", "lag"):
@@ -73,7 +78,8 @@ class Outcome:
 
     Attributes:
         run: its name.
-        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``walltime``, ``timeout`` or ``interrupted``.
+        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``walltime``, ``terminator``, ``timeout`` or
+            ``interrupted``.
         n_new: trials recorded by this call; ``n_reused`` of them were not trained.
         warnings: category -> count, over the trials of this call.
         seconds: wall-clock of this call.
@@ -126,6 +132,9 @@ class Told:
 
     def __init__(self, options: RunOptions) -> None:
         self._target, self._patience, self._walltime = options.target, options.patience, options.walltime
+        self._complete: list[FrozenTrial] | None = [] if options.terminator else None
+        self._n_judged = 0
+        self._is_within_noise = False
         self.n = 0
         self.seconds = 0.0
         self.best: float | None = None
@@ -136,19 +145,21 @@ class Told:
         self.n += 1
         if "duplicate_of" not in trial.user_attrs:  # whose seconds were another's
             self.seconds += sum(float(trial.user_attrs.get(name, 0.0)) for name in _SECONDS)
-        if (
-            trial.state == TrialState.COMPLETE
-            and trial.value is not None
-            and (self.best is None or trial.value > self.best)
-        ):
+        if trial.state != TrialState.COMPLETE or trial.value is None:
+            return
+        if self._complete is not None:
+            self._complete.append(trial)
+        if self.best is None or trial.value > self.best:
             self.best, self._n_at_best = trial.value, self.n
 
     def reason_to_stop(self) -> str | None:
-        """``target``, ``patience`` or ``walltime``, where the trials so far meet it."""
+        """``target``, ``patience``, ``walltime`` or ``terminator``, where the trials so far meet it."""
         if self._target is not None and self.best is not None and self.best >= self._target:
             return "target"
         if self._patience is not None and self.n - self._n_at_best >= self._patience:
             return "patience"
         if self._walltime is not None and self.seconds >= self._walltime:
             return "walltime"
-        return None
+        if self._complete is not None and len(self._complete) > self._n_judged:  # judging takes a while
+            self._n_judged, self._is_within_noise = len(self._complete), is_within_noise(self._complete)
+        return "terminator" if self._is_within_noise else None

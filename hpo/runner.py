@@ -18,6 +18,7 @@ from hpo.run_name import RunName
 from hpo.runs import Run
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.session import StudySession
+from hpo.terminator import check_terminator
 from hpo.units import format_duration
 
 
@@ -35,6 +36,7 @@ def run(
     target: float | None = None,
     patience: int | None = None,
     walltime: float | None = None,
+    terminator: bool = False,
     trial_timeout: float | None = None,
     trial_memory: float | None = None,
     lag: int | None = None,
@@ -58,6 +60,8 @@ def run(
         target, patience: end the run at this value (the scorer's sign), or after so many trials without a better one.
         walltime: end the run when its trials have taken so many seconds in all, over every resumption: a budget in
             seconds instead of trials, where ``timeout`` limits this call alone.
+        terminator: end the run, from 20 trials on, once a Gaussian process sees less left to gain than the standard
+            error of the incumbent's folds (:func:`hpo.terminator.is_within_noise`); needs torch.
         trial_timeout: seconds that the folds of a trial may take together; then it is killed, and fails.
         trial_memory: MB (2**20 bytes) that the process of a trial may take; beyond it the trial fails.
         lag: how many trials may be under way when the next is proposed; None is what the run has had from its
@@ -75,12 +79,14 @@ def run(
         KeyboardInterrupt: after one Ctrl-C or SIGTERM once what is under way is recorded, after two at once.
     """
     options = RunOptions(
-        trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag, walltime
+        trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag, walltime, terminator
     )
     workers = check_workers(workers)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
     definition = find_study(study)
     check_suitable(chosen, definition)
+    if terminator:
+        check_terminator(definition)
     check_numbers(seed=seed, split=split)
     check_scheduler(workers)
     begun = time.monotonic()

@@ -101,6 +101,7 @@ _ENDINGS = {
     "target": "target reached",
     "patience": "patience ended",
     "walltime": "walltime spent",
+    "terminator": "what is left to gain is within the noise of the folds",
     "exhausted": "nothing left to try",
 }
 
