@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import hpo
 from hpo import SearchCV
 
-X, Y = load_breast_cancer(return_X_y=True)
+X, Y = (part[::2] for part in load_breast_cancer(return_X_y=True))
 NET = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=8, random_state=0))
 RATE = {"mlpclassifier__learning_rate_init": hpo.Float(1e-4, 1.0, log=True)}
 OPTIONS = {"sampler": "random", "n_trials": 14, "cv": 3, "random_state": 0, "scoring": "neg_log_loss"}
