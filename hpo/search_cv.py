@@ -173,11 +173,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         context.call_on_fit_task_begin(estimator=self)
         deadline = math.inf if self.timeout is None else time.monotonic() + self.timeout
         plainly = functools.partial(self._fit_plainly, evaluate_candidates, context, splits)
-        fit = (
-            functools.partial(self._fit_watched, (X, y, routed), context, splits)
-            if search.watches_training
-            else plainly
-        )
+        watched = functools.partial(self._fit_watched, (X, y, routed), context, splits)
+        fit = watched if search.watches_training else plainly
         with search:
             while not search.is_done and (not search.candidates or time.monotonic() < deadline):
                 batch = search.propose(self._batch_size(search))
@@ -188,10 +185,12 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 else:
                     self._race(search, fit, wanted)
                 search.tell(batch)
-            if search.failure is not None and search.first_sound is None:
+            sound = search.first_sound
+            if search.failure is not None and sound is None:
                 raise search.failure
             if not search.n_seen:  # scikit-learn's fit wants to have seen one, and all was stored, or watched
-                plainly([search.first_sound or search.candidates[0]], [0])
+                candidate, fold = sound or (search.candidates[0], 0)
+                plainly([candidate], [fold])
         search.results.update(self._results())
         context.call_on_fit_task_end(estimator=self)
 

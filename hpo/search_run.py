@@ -284,10 +284,12 @@ class SearchRun:
         self.asked, self.failure = [], failure
 
     @property
-    def first_sound(self) -> Candidate | None:
-        """The first candidate one of whose fits did not fail."""
-        sound = {key for key, outs in self.outs.items() if not all(out.get("fit_error") for out in outs.values())}
-        return next((candidate for candidate in self.candidates if candidate.key in sound), None)
+    def first_sound(self) -> tuple[Candidate, int] | None:
+        """The first candidate, and fold, whose fit did not fail."""
+        sound = (
+            (c, fold) for c in self.candidates for fold, out in self.outs.get(c.key, {}).items() if not out["fit_error"]
+        )
+        return next(sound, None)
 
     def tell(self, batch: Sequence[Proposal]) -> None:
         """Tell the sampler of a batch whose folds are known, and store it."""

@@ -189,6 +189,29 @@ def test_what_is_stored_is_not_fitted_again(tmp_path, monkeypatch):
     assert begun.run_.name.seed == 1
 
 
+FIRST = X[0] + 0.001  # unlike all others
+
+
+class NeedsTheFirstRow(DecisionTreeClassifier):
+    """Fails on the fold whose training rows lack it."""
+
+    def fit(self, X, y):
+        """As a tree."""
+        if not (X == FIRST).all(axis=1).any():
+            raise ValueError("no first row")
+        return super().fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores", "ignore::sklearn.exceptions.FitFailedWarning")
+def test_what_is_stored_with_a_failed_first_fold_is_not_fitted_again(tmp_path):
+    rows = np.vstack([FIRST, X[1:]])
+    options = {"space": {"max_depth": [1, 2]}, "sampler": "grid", "cv": KFold(3), "database": tmp_path / "x.db"}
+    for _ in range(2):
+        search = SearchCV(NeedsTheFirstRow(random_state=0), refit=False, **options).fit(rows, Y)
+        assert np.isnan(search.cv_results_["split0_test_score"]).all()
+        assert np.isfinite(search.cv_results_["split1_test_score"]).all()
+
+
 def test_a_seed_that_is_not_given_is_drawn_once(tmp_path):
     first = search_on(tmp_path / "x.db", n_trials=4).fit(X, Y)
     second = search_on(tmp_path / "x.db", n_trials=6).fit(X, Y)
