@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from difflib import get_close_matches
@@ -67,6 +68,8 @@ def study_named(name: str) -> StudyDefinition:
         path = files.get(normalised_name(name))
         if path is not None and (definition := load_script(path)).name == name:
             return definition
+    if re.search("-[0-9a-f]{8}$", name):  # the fingerprint of its data: SearchCV's way of naming
+        raise UnknownStudy(f"{name} is a search of hpo.SearchCV and has no script: its model is its best_estimator_")
     raise UnknownStudy(f"no script called like the study {name!r} was found in studies/ or here; name it with --study")
 
 

@@ -28,6 +28,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import hpo
 from hpo import SearchCV
+from hpo.cli import command
 
 X, Y = load_iris(return_X_y=True)
 TREE = DecisionTreeClassifier(random_state=0)
@@ -210,6 +211,18 @@ def test_what_is_stored_with_a_failed_first_fold_is_not_fitted_again(tmp_path):
         search = SearchCV(NeedsTheFirstRow(random_state=0), refit=False, **options).fit(rows, Y)
         assert np.isnan(search.cv_results_["split0_test_score"]).all()
         assert np.isfinite(search.cv_results_["split1_test_score"]).all()
+
+
+def test_the_commands_know_what_a_search_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    search = SearchCV(TREE, SPACE, n_trials=3, cv=2, database="hpo.db").fit(X, Y)
+    name = str(search.run_.name)
+    for arguments, status in ((["show", name], 0), (["export", name, "model"], 2)):
+        assert command(arguments) == status
+        said = "".join(capsys.readouterr())
+        assert f"{name.partition('/')[0]} is a search of hpo.SearchCV and has no script" in said
+    assert command(["list"]) == 0
+    assert "3/3" in capsys.readouterr().out
 
 
 def test_a_seed_that_is_not_given_is_drawn_once(tmp_path):
