@@ -113,7 +113,22 @@ def test_a_comparison_cut_short_is_a_smaller_comparison(empty, tree, monkeypatch
     n_done = cut.finals["repetition"].nunique()
     assert 0 < n_done < 60
     assert cut.is_cut
-    assert f"{n_done} of 60 repetitions are complete: the same command goes on" in cut.warnings()
+    (said,) = [warning for warning in cut.warnings() if "are complete" in warning]
+    assert said.startswith(f"{n_done} of 60 repetitions are complete: the same command goes on; missing are ")
+    assert said.endswith("-59")
+    assert said.partition("missing are ")[2] == cut.made["missing"]
+
+
+def test_what_is_missing_is_named_by_sampler_and_repetition(empty, tree):
+    hpo.compare(tree, database=empty, **{**PLAN, "repetitions": 6})
+    for seed in (1, 2, 5):
+        empty.delete(f"{tree.name}/tpe/split{seed}-seed{seed}")
+    asked = {**PLAN, "repetitions": 7, "runs_missing": False}
+    cut = hpo.compare(tree, database=empty, **asked)
+    words = dict(part.removeprefix("repetitions ").split(": ") for part in cut.made["missing"].split("; "))
+    assert words == {"of tpe": "1-2, 5-6"} | {f"of {sampler}": "6" for sampler in PLAN["samplers"] if sampler != "tpe"}
+    with pytest.raises(hpo.NotComparable, match=r"\(repetitions of .*qmc: 0-6.*\), such as"):
+        hpo.compare(tree, database=empty, **{**asked, "samplers": [*PLAN["samplers"], "qmc"]})
 
 
 def test_rows_in_time_order_have_one_split_and_say_so(empty):

@@ -1,12 +1,13 @@
 """What a comparison consists of, fixed before looking."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hpo.definition import StudyDefinition
 from hpo.errors import InvalidOption
 from hpo.pruning import check_suitable
+from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.units import Metric
 
@@ -115,3 +116,22 @@ class Plan:
     def numbers(self) -> list[tuple[int, int]]:
         """(split, seed) of each repetition."""
         return list(self.pairs) or [(r if self.resplit else 0, r) for r in range(self.repetitions)]
+
+
+def in_words(runs: Iterable[RunName]) -> str:
+    """Runs by their repetitions: ``repetitions of tpe: 1, 4-6; of grid: 0``."""
+    seeds: dict[str, list[int]] = {}
+    for name in runs:
+        seeds.setdefault(name.sampler, []).append(name.seed)
+    return "repetitions of " + "; of ".join(f"{sampler}: {_ranges(own)}" for sampler, own in seeds.items())
+
+
+def _ranges(numbers: list[int]) -> str:
+    """``1, 4-6`` of 1, 4, 5, 6."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    return ", ".join("-".join(map(str, ends)) for ends in ranges)

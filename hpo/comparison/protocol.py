@@ -9,7 +9,7 @@ import pandas as pd
 
 from hpo.catalogue import find_study
 from hpo.comparison import measures
-from hpo.comparison.plan import Plan
+from hpo.comparison.plan import Plan, in_words
 from hpo.comparison.result import Comparison
 from hpo.cores import cores
 from hpo.database import StudyDatabase
@@ -103,10 +103,13 @@ def read_comparison(session: StudySession, plan: Plan) -> Comparison:
     Raises:
         NotComparable: there is none; what is missing is named.
     """
-    trials = _complete_trials(session, plan)
+    missing = _missing(session, plan)
+    trials = _complete_trials(session, plan, missing)
     scores = session.database.test_scores(session.definition.name)
     study = session.name("", 0, 0).versioned_study
     tests, made = _tests(session, plan, scores), _made(session, plan, trials, scores)
+    if missing:
+        made["missing"] = in_words(missing)
     return Comparison(session.definition, study, plan, trials, tests, made=made, n_opened=len(scores))
 
 
@@ -140,16 +143,16 @@ def _refuse_lags(session: StudySession, plan: Plan) -> None:
             )
 
 
-def _complete_trials(session: StudySession, plan: Plan) -> pd.DataFrame:
+def _complete_trials(session: StudySession, plan: Plan, missing: Mapping[RunName, int]) -> pd.DataFrame:
     """The trials of the repetitions that are complete for every sampler, and of the references."""
-    missing = _missing(session, plan)
     incomplete = {name.seed for name in missing}
     complete = [r for _, r in plan.numbers if r not in incomplete]
     if not complete:
         name, n_lacking = next(iter(missing.items()))
         raise NotComparable(
             f"no repetition is complete: {len(missing)} of {len(_names(session, plan))} runs are missing or "
-            f"unfinished, such as {name}, which lacks {n_lacking} of {counted(plan.trials, 'trial')}"
+            f"unfinished ({in_words(missing)}), such as {name}, which lacks {n_lacking} of "
+            f"{counted(plan.trials, 'trial')}"
         )
     trials = session.database.trials(study=session.name("", 0, 0).versioned_study)
     return trials[trials["seed"].isin(complete) | (trials["sampler"] == "reference")]
@@ -226,7 +229,7 @@ def _announcement(session: StudySession, plan: Plan, missing: Mapping[RunName, i
 
 def _finalists(session: StudySession, plan: Plan) -> list[Finalist]:
     """Incumbents of complete repetitions, and their references, that were not scored on the sealed test rows yet."""
-    trials = _complete_trials(session, plan)
+    trials = _complete_trials(session, plan, _missing(session, plan))
     own = trials[trials["sampler"].isin(plan.labels) & (trials["number"] < plan.trials)]
     own = own.assign(repetition=own["seed"]).sort_values(["repetition", "sampler", "number"])
     chosen = own[measures.curves(own, {})["is_new"].to_numpy()]

@@ -210,7 +210,8 @@ def _of_repetitions(comparison: "Comparison") -> list[str]:
     elif n < FEW:
         said.append(f"{n} repetitions are few: intervals are wide, and only large differences can be told")
     if comparison.is_cut:
-        said.append(f"{n} of {plan.repetitions} repetitions are complete: the same command goes on")
+        missing = f"; missing are {comparison.made['missing']}" if "missing" in comparison.made else ""
+        said.append(f"{n} of {plan.repetitions} repetitions are complete: the same command goes on{missing}")
     if not plan.resplit:
         said.append("all repetitions share one split: what is claimed covers the samplers' randomness on it only")
     if " and " in comparison.made.get("versions", ""):
