@@ -108,6 +108,11 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
 
     doctor = add("doctor", "check the database: what is wrong, and the command that mends it")
     _add_common(doctor)
+    doctor.add_argument(
+        "--evaluate",
+        action="store_true",
+        help="also evaluate a stored trial of each study and split again, whole, and compare its scores",
+    )
 
     delete = add("delete", "delete a run, after asking")
     delete.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")

@@ -113,6 +113,7 @@ def try_configuration(
     definition = find_study(study)
     choice = choose(definition, params)
     session = StudySession(definition, database, new_version=new_version)
+    session.check_stored([split])
     name = session.name("manual", split, 0)
     threads = session.database.run_attributes(str(name)).get("threads", share_of_cores(1))
     with (

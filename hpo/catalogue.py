@@ -12,7 +12,7 @@ from types import ModuleType
 
 from hpo.definition import StudyDefinition, normalised_name
 from hpo.errors import HpoError, InvalidOption, ScriptFailed, UnknownStudy
-from hpo.fingerprint import STUDY_MARK
+from hpo.ownership import STUDY_MARK
 from hpo.units import one_line
 
 

@@ -244,7 +244,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from hpo.doctor import examine
 
     with _existing(arguments) as database:
-        findings = list(examine(database))
+        findings = list(examine(database, evaluate=arguments.evaluate))
         for finding in findings:
             text.say(finding.what)
             text.say(f"    mend: {finding.mend}")

@@ -193,6 +193,16 @@ class StudyDatabase:
         with self._reading() as connection:
             return frames.version_hashes(connection, study)
 
+    def versions_begun_anew(self, study: str) -> frozenset[int]:
+        """The versions of a study that began because stored scores could not be reproduced."""
+        runs = [RunName.parse(run) for run, anew in self.attribute_of_runs("begun_anew").items() if anew]
+        return frozenset(run.version for run in runs if run.study == study)
+
+    def timed_trials(self, run: str) -> list[frames.TimedTrial]:
+        """What the evaluated complete trials of a run took; none where there is no such run."""
+        with self._reading() as connection:
+            return frames.timed_trials(connection, run)
+
     def evaluations(self, context: str) -> dict[str, str]:
         """Key of each configuration that is COMPLETE in this context -> where: ``run#number``."""
         with self._reading() as connection:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from hpo.errors import InvalidDefinition, InvalidSpace
-from hpo.fingerprint import fingerprint
+from hpo.fingerprint import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
 from hpo.units import Metric, one_line, scorer_name
@@ -233,24 +233,70 @@ class StudyDefinition:
     @functools.cached_property
     def fixed_hashes(self) -> dict[str, str]:
         """Hashes of everything but the data: split, space, estimator, metric, start."""
-        return {
-            "split": split_fingerprint(self.split),
-            "space": self.space.fingerprint,
-            "estimator": fingerprint(self.estimator, f"{self.name}'s estimator"),
-            "metric": fingerprint(self.scorers, f"{self.name}'s metric"),
-            "start": fingerprint(list(self.start), f"{self.name}'s start"),
-        }
+        return {key: found.digest for key, found in self._fingerprints().items()}
+
+    @functools.cached_property
+    def distributions(self) -> dict[str, str]:
+        """Installed distributions that the estimator, the metric and the space come from -> version."""
+        found = self._fingerprints()
+        return {k: v for key in ("estimator", "metric", "space") for k, v in found[key].distributions.items()}
+
+    def _fingerprints(self, version: int = HASHES) -> dict[str, Fingerprint]:
+        known: dict[int, dict[str, Fingerprint]] = self.__dict__.setdefault("_known_fingerprints", {})
+        if version not in known:
+            is_cloned = version > OLD_HASHES and not self.is_function  # as build() does
+            parts = {
+                "estimator": unfitted(self.estimator) if is_cloned else self.estimator,
+                "metric": self.scorers,
+                "start": list(self.start),
+            }
+            found = {
+                key: fingerprint_and_origins(part, f"{self.name}'s {key}", version=version)
+                for key, part in parts.items()
+            }
+            split, space = Fingerprint(split_fingerprint(self.split), {}), self.space.hashed(version)
+            known[version] = {"split": split, "space": space, **found}
+        return known[version]
+
+    def hashes(self, data: Data, stored: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the hashes by which runs of this study are known, with the data's.
+
+        Args:
+            data: as loaded.
+            stored: those of runs that are there. A hash that an earlier version of this package gave to the same
+                content is returned as it is stored.
+        """
+        today = {"data": data_hash(data), **self.fixed_hashes}
+        differing = [key for key in today if stored is not None and stored.get(key) not in {None, today[key]}]
+        if not differing:
+            return today
+        before = {key: found.digest for key, found in self._fingerprints(OLD_HASHES).items()}
+        if "data" in differing:
+            before["data"] = data_hash(data, version=OLD_HASHES)
+        return {key: (stored or {})[key] if before.get(key) == (stored or {}).get(key) else today[key] for key in today}
 
 
-def data_hash(data: Data) -> str:
+def data_hash(data: Data, *, version: int = HASHES) -> str:
     """Hash of the data's content."""
-    return fingerprint([data.X, data.y, data.groups, data.fit_params], "the data")
+    return fingerprint([data.X, data.y, data.groups, data.fit_params], "the data", version=version)
 
 
-def context_hash(hashes: Mapping[str, str], split: int) -> str:
-    """Hash of all that decides a configuration's score besides the configuration itself."""
+def context_hash(
+    hashes: Mapping[str, str], split: int, distributions: Mapping[str, str] | None = None, begun_anew: int = 0
+) -> str:
+    """Hash of all that decides a configuration's score besides the configuration itself.
+
+    Args:
+        hashes: of the study.
+        split: which rows train and validate.
+        distributions: that the study's code comes from -> version, beside those that every study uses.
+        begun_anew: version of a study that began because stored scores could not be reproduced: something decides
+            them that no hash knows, so that scores of before are not reused.
+    """
     same = {key: hashes[key] for key in ("data", "split", "estimator", "metric")}
-    return fingerprint([same, split, {k: v for k, v in versions().items() if k not in {"hpo", "optuna"}}])
+    content: list[Any] = [same, split, {k: v for k, v in versions().items() if k not in {"hpo", "optuna"}}]
+    others = {name: v for name, v in (distributions or {}).items() if name not in versions()}
+    return fingerprint([*content, *([others] if others else []), *([begun_anew] if begun_anew else [])])
 
 
 @functools.cache
@@ -258,6 +304,21 @@ def versions() -> dict[str, str]:
     """Versions that are stored with each run."""
     packages = ("optuna", "scikit-learn", "numpy", "scipy")
     return {"hpo": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def changed_versions(stored: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """Name the libraries that are others than when a run was made, for people: `` (lightgbm 4.5 -> 4.6)``, or nothing.
+
+    Args:
+        stored: attributes of the run.
+        now: the versions of today.
+    """
+    differing = [
+        f"{name} {stored[f'version_{name}']} -> {version}"
+        for name, version in now.items()
+        if stored.get(f"version_{name}", version) != version
+    ]
+    return f" ({', '.join(differing)})" if differing else ""
 
 
 def _as_data(loaded: Any, name: str) -> Data:

@@ -4,15 +4,18 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pandas as pd
 import sqlalchemy as sa
 
 from hpo import locks
 from hpo.catalogue import find_study, study_files
 from hpo.database import StudyDatabase
-from hpo.definition import data_hash, normalised_name
+from hpo.definition import normalised_name
 from hpo.errors import HpoError, UnusableDatabase
 from hpo.opening import mysql_repairs
+from hpo.run_name import RunName
 from hpo.samplers import RESERVED
+from hpo.session import StudySession
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,13 @@ class Finding:
     mend: str
 
 
-def examine(database: StudyDatabase) -> Iterator[Finding]:
-    """All findings: the file's integrity, trials that others wrote, interrupted runs, changed definitions."""
+def examine(database: StudyDatabase, *, evaluate: bool = False) -> Iterator[Finding]:
+    """Yield what is wrong: the file's integrity, trials that others wrote, interrupted runs, changed definitions.
+
+    Args:
+        database: to examine.
+        evaluate: whether a stored trial of each study and split is evaluated again, which takes as long as it took.
+    """
     damage = list(_integrity(database))
     yield from damage
     if damage:  # nothing that is read from it could be believed
@@ -48,6 +56,8 @@ def examine(database: StudyDatabase) -> Iterator[Finding]:
         yield from _interrupted(database, row)
     for study in ours["study"].unique():
         yield from _definition(database, str(study))
+        if evaluate:
+            yield from _outcomes(database, str(study), ours)
 
 
 def _integrity(database: StudyDatabase) -> Iterator[Finding]:
@@ -116,15 +126,39 @@ def _definition(database: StudyDatabase, study: str) -> Iterator[Finding]:
         return
     try:
         definition = find_study(study)
-        hashes = {"data": data_hash(definition.load()), **definition.fixed_hashes}
+        data = definition.load()
+        known = database.version_hashes(study)
+        hashes = {number: definition.hashes(data, known[number]) for number in known}
     except HpoError as error:
         yield Finding(f"{study}: its definition cannot be loaded: {error}", "mend the script")
         return
-    known = database.version_hashes(study)
-    if hashes not in known.values():
-        latest = known[max(known)]
-        changed = ", ".join(key for key in hashes if latest.get(key) != hashes[key])
+    if not any(hashes[number] == known[number] for number in known):
+        latest, ours = known[max(known)], hashes[max(known)]
+        changed = ", ".join(key for key in ours if latest.get(key) != ours[key])
         yield Finding(
             f"{study} changed since its runs were made: {changed}",
             f"hpo run {shlex.quote(study)} --new-version, or change it back",
         )
+
+
+def _outcomes(database: StudyDatabase, study: str, runs: pd.DataFrame) -> Iterator[Finding]:
+    """Whether the definition that can be found by this name gives the scores that are stored."""
+    if normalised_name(study) not in study_files():
+        return
+    try:
+        session = StudySession(find_study(study), database)
+    except HpoError:  # it cannot be loaded, or changed: found already
+        return
+    is_own = (runs["study"] == study) & (runs["version"] == session.version) & (runs["complete"] > 0)
+    for _, own in runs[is_own & (runs["sampler"] != "manual")].groupby("split"):
+        first = own.sort_values("sampler", key=lambda labels: labels != "reference").iloc[0]
+        timed = database.timed_trials(str(first["run"]))
+        if not timed:
+            continue
+        cheapest = min(timed, key=lambda trial: (trial.fold_seconds, trial.number))
+        found = session.reproduce(RunName.parse(str(first["run"])), cheapest.number)
+        if found is not None and not found.holds:
+            yield Finding(
+                f"{study} no longer gives its stored scores: {found.sentence}",
+                f"hpo run {shlex.quote(study)} --new-version, or undo what changed",
+            )

@@ -77,7 +77,8 @@ class Problem:
         """X, y and fit parameters of these rows."""
         data = self.data
         fit_params = {
-            name: take_rows(value, rows) if _has_rows(value, data.X) else value
+            # A copy: callbacks remember the fit, and the next fold must be given what was given to this one.
+            name: take_rows(value, rows) if _has_rows(value, data.X) else copy.deepcopy(value)
             for name, value in (data.fit_params or {}).items()
         }
         return take_rows(data.X, rows), None if data.y is None else take_rows(data.y, rows), fit_params

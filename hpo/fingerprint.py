@@ -1,56 +1,126 @@
-"""Content hashes that are the same in every process, so that a stored result can be told from a stale one."""
+"""Content hashes that are the same in every process, so that a stored result can be told from a stale one.
 
-import ast
+joblib.hash and pickles do not serve here: they know functions by name alone, and give equal content another hash
+where strings are interned, sets ordered or objects shared differently.
+"""
+
 import contextlib
 import dataclasses
-import dis
 import functools
 import hashlib
 import io
-import linecache
 import logging
 import re
 import struct
 import sys
-import sysconfig
 import types
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from hpo.errors import InvalidDefinition
+from hpo.errors import HpoError, InvalidDefinition
+from hpo.foreign_data import as_plain
+from hpo.ownership import distribution_of, is_library
+from hpo.source_code import function_source, imported, names_imported, names_read, normalised
 
-_LIBRARY_FOLDERS = tuple(
-    Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
+HASHES = 2  # version of the hashes that are written
+OLD_HASHES = 1  # of those that are still recognised: they did not know what is marked with is_new below
 
 
-STUDY_MARK = "__hpo_study__"  # set in modules loaded as study scripts: theirs is the user's source, wherever it lies
-
-
-def fingerprint(value: Any, name: str = "value") -> str:
+def fingerprint(value: Any, name: str = "value", *, version: int = HASHES) -> str:
     """Hash the content of ``value``: 16 hexadecimal digits.
 
-    Numbers, text, containers, arrays, sparse matrices, pandas objects and scikit-learn estimators are
-    hashed by content; functions and classes of the user's own by their source (comments, docstrings and
-    layout do not count) and by what they refer to; those of installed packages by their qualified name.
+    Numbers, text, containers, arrays, sparse matrices, data frames, tensors and estimators (with all that they
+    hold, also what is no parameter) are hashed by content; functions and classes of the user's own by their source
+    (comments, docstrings and layout do not count) and by what they refer to; those of installed packages by
+    their qualified name. The hash does not depend on the process, the hash seed, Python's minor version, or the
+    module in which a class of this package lies.
+
+    Args:
+        value: of any type.
+        name: what it is, for messages.
+        version: of the hash; 1 recognises what earlier versions of this package stored.
 
     Raises:
         InvalidDefinition: the value, or something it refers to, has no content that could be hashed;
-            ``name`` and the path to the part are in the message.
+            ``name``, the path to the part and a remedy are in the message.
+
+    Example:
+        >>> fingerprint({"C": 1.0, "kernel": "rbf"}) == fingerprint({"kernel": "rbf", "C": 1.0})
+        True
     """
-    hasher = _Hasher()
+    return fingerprint_and_origins(value, name, version=version).digest
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A hash, and where the code comes from that it knows by name alone.
+
+    Attributes:
+        digest: 16 hexadecimal digits.
+        distributions: installed distributions that the value's classes, functions and modules come from -> version.
+    """
+
+    digest: str
+    distributions: Mapping[str, str]
+
+
+def fingerprint_and_origins(value: Any, name: str = "value", *, version: int = HASHES) -> Fingerprint:
+    """Hash as :func:`fingerprint`, and name the distributions whose code was met on the way."""
+    hasher = _Hasher(version)
     hasher.add(value, name)
-    return hasher.digest.hexdigest()[:16]
+    return Fingerprint(hasher.digest.hexdigest()[:16], dict(sorted(hasher.distributions.items())))
+
+
+def unfitted(estimator: Any) -> Any:
+    """Return what scikit-learn's ``clone`` leaves of an estimator: what it has learned goes, unless it is frozen.
+
+    An estimator that cannot be cloned is returned as it is.
+    """
+    from sklearn.base import clone
+
+    try:
+        return clone(estimator, safe=False)
+    except Exception:  # noqa: BLE001 - constructors and parameters are the user's; whoever builds it will say so
+        return estimator
+
+
+@dataclass(frozen=True)
+class Versioned:
+    """A value of which hashes of today know more than those of before did.
+
+    Attributes:
+        now: what is hashed today.
+        before: what was hashed under ``OLD_HASHES``.
+    """
+
+    now: Any
+    before: Any
+
+
+def hash_as_stored(value: Any, name: str, stored: str | None = None) -> Fingerprint:
+    """Hash a value, or return the stored hash where an earlier version of this package gave it to the same content."""
+    now, before = (value.now, value.before) if isinstance(value, Versioned) else (value, value)
+    found = fingerprint_and_origins(now, name)
+    if stored in {None, found.digest}:
+        return found
+    with contextlib.suppress(InvalidDefinition):  # what those of before could not hash
+        if fingerprint(before, name, version=OLD_HASHES) == stored:
+            return Fingerprint(str(stored), found.distributions)
+    return found
 
 
 class _Hasher:
     """Feeds a value's content into one SHA-256, part by part, each with its type and length."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int) -> None:
         self.digest = hashlib.sha256()
+        self.version = version
+        self.is_new = version >= 2
+        self.distributions: dict[str, str] = {}
         self._open: dict[int, Any] = {}  # what is being hashed now, for values that contain themselves
 
     def put(self, tag: str, content: bytes | memoryview = b"") -> None:
@@ -59,7 +129,7 @@ class _Hasher:
 
     def add(self, value: Any, path: str) -> None:
         if value is None or isinstance(value, (bool, int, str, bytes, complex)) or value is ...:
-            self.put(type(value).__name__, value if isinstance(value, bytes) else repr(value).encode())
+            self.put(type(value).__name__, value if isinstance(value, bytes) else _text(value))
         elif isinstance(value, float):
             self.put("float", struct.pack("<d", value))
         elif id(value) in self._open:
@@ -68,27 +138,76 @@ class _Hasher:
             self._open[id(value)] = value
             try:
                 self._add_compound(value, path)
+            except HpoError:
+                raise
+            except Exception as error:
+                raise InvalidDefinition(f"{path} {_cannot(value)}: {_short(error)}; {_remedy(path)}") from error
             finally:
                 del self._open[id(value)]
 
+    def digest_of(self, value: Any, path: str) -> bytes:
+        """The hash of a part by itself."""
+        part = _Hasher(self.version)
+        part._open = self._open
+        part.add(value, path)
+        self.distributions |= part.distributions
+        return part.digest.hexdigest()[:16].encode()
+
     def _add_compound(self, value: Any, path: str) -> None:
+        if self.is_new:
+            given, value = value, as_plain(value)  # polars, pyarrow, torch and pandas arrays
+            if value is not given:
+                self.put("made plain", f"{type(given).__module__}.{type(given).__qualname__}".encode())
+                self.add(value, path)
+                return
         for matches, add in _KINDS:
             if matches(value):
                 add(self, value, path)
+                self._add_beside(value, path)
                 return
-        home = sys.modules.get(getattr(value, "__module__", None) or "")
-        if callable(value) and hasattr(value, "__qualname__") and home is not None and is_library(home):
+        home = _module_of(value)
+        is_function = callable(value) and hasattr(value, "__qualname__") and home is not None
+        if is_function and (is_library(home) or (self.is_new and _is_compiled(home))):
             self.add_builtin(value, path)  # a library's function behind a dispatcher, as numpy.linalg.norm
             return
         state = _state(value)
-        if state is None:
-            raise InvalidDefinition(
-                f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which cannot be fingerprinted: "
-                "build it inside the function that uses it, or give it a scikit-learn get_params()"
-            )
-        self.put("object")
+        if state is not None:
+            self.put("object")
+            self.add(type(value), f"type({path})")
+            self.add(state, path)
+        else:
+            self._add_reduced(value, path)
+
+    def _add_reduced(self, value: Any, path: str) -> None:
+        """Add what an object is made again from when it is unpickled."""
+        reduced: Any = None
+        if self.is_new and not isinstance(value, io.IOBase) and not hasattr(value, "__next__"):
+            with contextlib.suppress(TypeError):  # a lock, a socket: no content
+                reduced = value.__reduce_ex__(4)
+        if reduced is None:
+            raise InvalidDefinition(f"{path} {_cannot(value)}: {_remedy(path)}")
+        self.put("reduced")
         self.add(type(value), f"type({path})")
-        self.add(state, path)
+        if isinstance(reduced, str):  # a global name
+            self.add(reduced, path)
+            return
+        function, arguments, *rest = reduced
+        self.add(function, f"the constructor of {path}")
+        self.add(list(arguments), path)
+        for part in rest[:1]:  # its state
+            self.add(part, path)
+        for part in rest[1:3]:  # iterators over the parts of a list or dict
+            self.add(None if part is None else list(part), path)
+
+    def _add_beside(self, value: Any, path: str) -> None:
+        """Add what a subclass of the user's of a container or an array carries beside its elements."""
+        beside = getattr(value, "__dict__", None)
+        is_container = isinstance(value, (Mapping, list, tuple, set, frozenset, np.ndarray))
+        is_own = is_container and not is_library(sys.modules.get(type(value).__module__))
+        if self.is_new and is_own and isinstance(beside, dict) and beside:
+            self.put("beside")
+            self.add(type(value), f"type({path})")
+            self.add_mapping(beside, path)
 
     def add_sequence(self, value: Any, path: str) -> None:
         self.put(type(value).__name__, str(len(value)).encode())
@@ -97,22 +216,33 @@ class _Hasher:
 
     def add_unordered(self, value: Any, path: str) -> None:
         self.put("set")
-        for digest in sorted(fingerprint(part, path) for part in value):
-            self.put("element", digest.encode())
+        for digest in sorted(self.digest_of(part, path) for part in value):
+            self.put("element", digest)
 
     def add_mapping(self, value: Mapping[Any, Any], path: str) -> None:
         self.put("mapping", str(len(value)).encode())
-        for key in sorted(value, key=lambda key: (type(key).__name__, repr(key))):
+        for key in sorted(value, key=lambda key: self._place(key, path)):
             self.add(key, f"{path}.key")
             self.add(value[key], f"{path}[{key!r}]")
+
+    def _place(self, key: Any, path: str) -> tuple[str, str]:
+        """What a mapping's keys are sorted by: the repr of a function or object has an address in it."""
+        has_content = isinstance(key, (str, int, float, bool, bytes, type(None), tuple, frozenset))
+        text = repr(key) if has_content or not self.is_new else self.digest_of(key, f"{path}.key").decode()
+        return (type(key).__name__, text)
 
     def add_array(self, value: np.ndarray[Any, Any], path: str) -> None:
         self.put("array", f"{value.dtype.descr!r}{value.shape}".encode())
         if isinstance(value, np.ma.MaskedArray):
             self.add_array(np.ma.getmaskarray(value), path)
             value = value.filled()
-        if value.dtype.hasobject:
+        if value.dtype.hasobject or value.dtype.kind == "T":
             self.add_sequence(value.ravel().tolist(), path)
+        elif self.is_new and value.dtype.names and _has_padding(value.dtype):
+            for name in value.dtype.names:  # what lies between the fields is left over from other things
+                self.add_array(np.asarray(value[name]), f"{path}[{name!r}]")
+        elif self.is_new and value.dtype.kind in "fc" and value.dtype.itemsize > np.dtype(complex).itemsize:
+            self.add_sequence([str(number) for number in value.ravel()], path)  # long doubles have padding too
         else:
             self.put("bytes", np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
 
@@ -125,8 +255,6 @@ class _Hasher:
         self.add_array(coo.data, path)
 
     def add_pandas(self, value: Any, path: str) -> None:
-        from pandas.util import hash_pandas_object
-
         self.put("pandas", type(value).__name__.encode())
         columns = value.items() if hasattr(value, "columns") else [(getattr(value, "name", None), value)]
         for label, column in columns:
@@ -135,54 +263,140 @@ class _Hasher:
             if hasattr(column, "cat"):  # the hash of a categorical depends on its values only
                 self.add_sequence([repr(category) for category in column.cat.categories], path)
             if column.dtype == object:  # pandas hashes 1 and "1" alike
-                self.add_sequence(column.tolist(), path)
+                self.add_sequence(column.tolist(), f"{path}[{label!r}]")
             else:
-                self.add_array(hash_pandas_object(column, index=False).to_numpy(), path)
+                self._add_hashed(column, path, index=False)
         if hasattr(value, "index"):
-            self.add_array(hash_pandas_object(value.index).to_numpy(), path)
+            self._add_hashed(value.index, path)
+
+    def _add_hashed(self, values: Any, path: str, **how: bool) -> None:
+        """Add pandas' hash of each row, or the rows themselves where it has none for their type."""
+        from pandas.util import hash_pandas_object
+
+        try:
+            self.add_array(hash_pandas_object(values, **how).to_numpy(), path)
+        except (TypeError, NotImplementedError, ValueError):
+            if not self.is_new:
+                raise
+            self.add_sequence(values.tolist(), path)
 
     def add_estimator(self, value: Any, path: str) -> None:
         self.put("estimator")
         self.add(type(value), f"type({path})")
-        self.add_mapping(value.get_params(deep=False), path)
+        params = value.get_params(deep=False)
+        self.add_mapping(params, path)
+        # What was learned, the requests of metadata routing, set_output: an estimator is more than its parameters.
+        beside = {key: held for key, held in (getattr(value, "__dict__", None) or {}).items() if key not in params}
+        if not self.is_new or not beside:
+            return
+        self.put("beside")
+        for key in sorted(beside):
+            self.put("attribute", key.encode())
+            try:
+                self.put("content", self.digest_of(beside[key], f"{path}.{key}"))
+            except InvalidDefinition:  # a lock, a stream: whether it decides a score is seen when one is checked
+                self.put("unseen", type(beside[key]).__qualname__.encode())
 
     def add_module(self, value: types.ModuleType, path: str) -> None:
         self.put("module", value.__name__.encode())
-        if is_library(value):
+        if self._is_library(value):
             return
-        self.put("source", _normalised(Path(value.__file__ or "").read_text(encoding="utf-8")).encode())
+        if self.is_new and _is_compiled(value):
+            self.put("compiled", _content(value))
+            return
+        if self.is_new and getattr(value, "__file__", None) is None:  # a folder without an __init__
+            source = ""
+        else:
+            source = Path(value.__file__ or "").read_text(encoding="utf-8")
+        self.put("source", normalised(source, plain_strings=self.is_new).encode())
         for name, member in sorted(vars(value).items()):  # what it imports from the user's other modules
-            home = (
-                member if isinstance(member, types.ModuleType) else sys.modules.get(getattr(member, "__module__", ""))
-            )
-            if home is not None and home is not value and not is_library(home):
+            home = member if isinstance(member, types.ModuleType) else _module_of(member)
+            if home is not None and home is not value and not self._is_library(home):
                 self.add(member, f"{path}.{name}")
 
+    def _is_library(self, module: types.ModuleType | None) -> bool:
+        """Whether a module is a library's, whose distribution is noted."""
+        if not is_library(module):
+            return False
+        distribution = None if module is None else distribution_of(module.__name__)
+        if distribution is not None:
+            self.distributions[distribution.name] = distribution.version
+        return True
+
     def add_class(self, value: type, path: str) -> None:
-        if is_library(sys.modules.get(value.__module__)):
-            self.put("class", f"{value.__module__}.{value.__qualname__}".encode())
+        home = sys.modules.get(value.__module__)
+        if self._is_library(home):
+            self.put("class", _lasting_name(value).encode())
             return
         self.put("class", value.__qualname__.encode())  # a script's module is __main__ or not, as it is started
+        if self.is_new and home is not None and _is_compiled(home):
+            self.put("compiled", _content(home))
+            return
         self.add_sequence([base for base in value.__bases__ if base is not object], f"{path}'s bases")
         for key, member in sorted(vars(value).items()):
+            if self.is_new and isinstance(member, property):
+                self._add_setters(member, f"{path}.{key}")
             member = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if isinstance(member, types.FunctionType):
                 self.add(member, f"{path}.{key}")
-            elif key not in _CLASS_MACHINERY and not key.startswith("_abc") and not _is_descriptor(member):
+            elif key not in _CLASS_MACHINERY and not key.startswith("_abc") and self._counts(member):
                 self.put("attribute", key.encode())
                 self.add(member, f"{path}.{key}")
+
+    def _counts(self, member: Any) -> bool:
+        """Whether an attribute of a class is a value, or holds code of the user's (available_if, cached_property)."""
+        if not hasattr(type(member), "__get__"):
+            return True
+        if isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType)):
+            return False  # slots, and Python's own machinery
+        return self.is_new and type(member).__module__ != "sklearn.utils._metadata_requests"  # made from signatures
+
+    def _add_setters(self, value: property, path: str) -> None:
+        for accessor in (value.fset, value.fdel):
+            if accessor is not None:
+                self.add(accessor, path)
 
     def add_function(self, value: types.FunctionType, path: str) -> None:
         module = sys.modules.get(value.__module__ or "")
         self.put("function", value.__qualname__.rpartition(".")[2].encode())
-        if is_library(module) and "<locals>" not in value.__qualname__:
-            self.put("library", f"{value.__module__}.{value.__qualname__}".encode())
+        if self._is_library(module) and "<locals>" not in value.__qualname__:
+            self.put("library", _lasting_name(value).encode())
             return
-        self.put("source", _function_source(value).encode())
+        if self.is_new and hasattr(value, "registry") and hasattr(value, "dispatch"):  # functools.singledispatch
+            self.add(dict(value.registry), path)
+            return
+        source = function_source(value, plain_strings=self.is_new)
+        self.put("source", (source or self._bytecode(value.__code__)).encode())
         self.add((value.__defaults__, value.__kwdefaults__), f"{path}'s defaults")
-        for name, referred in sorted(_refers_to(value).items()):
+        for name, referred in sorted(names_read(value).items()):
             self.put("name", name.encode())
             self.add(referred, f"{name} (used by {path})")
+        if self.is_new:
+            self._add_imports(value, path)
+
+    def _add_imports(self, function: types.FunctionType, path: str) -> None:
+        """Add what a function imports from the user's own modules while it runs."""
+        for module_name, names in names_imported(function).items():
+            distribution = distribution_of(module_name)
+            if distribution is not None and module_name not in sys.modules:  # a library that is not loaded yet
+                self.distributions[distribution.name] = distribution.version
+                continue
+            module = imported(module_name)
+            if module is None or self._is_library(module):
+                continue
+            self.put("imports", module_name.encode())
+            if not names or "*" in names:
+                self.add(module, f"{module_name} (imported by {path})")
+            for name in names:
+                member = getattr(module, name, None) or imported(f"{module_name}.{name}")
+                self.add(member, f"{module_name}.{name} (imported by {path})")
+
+    def _bytecode(self, code: types.CodeType) -> str:
+        constants = [
+            self._bytecode(c) if isinstance(c, types.CodeType) else self.digest_of(c, "a constant").decode()
+            for c in code.co_consts
+        ]
+        return repr((code.co_code.hex(), constants, code.co_names, code.co_varnames, sys.version_info[:2]))
 
     def add_wrapped(self, value: Any, path: str) -> None:
         self.put("wrapped", type(value).__qualname__.encode())
@@ -190,6 +404,9 @@ class _Hasher:
 
     def add_builtin(self, value: Any, path: str) -> None:
         self.put("builtin", f"{getattr(value, '__module__', '')}.{value.__qualname__}".encode())
+        home = _module_of(value)
+        if self.is_new and home is not None and not self._is_library(home) and _is_compiled(home):
+            self.put("compiled", _content(home))
         bound_to = getattr(value, "__self__", None)
         if bound_to is not None and not isinstance(bound_to, types.ModuleType):
             self.add(bound_to, path)
@@ -202,9 +419,16 @@ class _Hasher:
         self.put("partial")
         self.add((value.func, value.args, value.keywords), path)
 
+    def add_cached_property(self, value: "functools.cached_property[Any]", path: str) -> None:
+        self.put("cached property")  # its lock, in Python 3.11, is no content
+        self.add(value.func, path)
+
     def add_generator(self, value: Any, path: str) -> None:
-        state = value.bit_generator.state if isinstance(value, np.random.Generator) else value.get_state(legacy=False)
         self.put("generator")
+        if self.is_new and value is np.random.mtrand._rand:  # everybody's: where it stands is nobody's choice
+            self.put("global")
+            return
+        state = value.bit_generator.state if isinstance(value, np.random.Generator) else value.get_state(legacy=False)
         self.add(state, path)
 
 
@@ -231,6 +455,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[_Hasher, Any, str], None]],
     (lambda v: isinstance(v, (types.BuiltinFunctionType, np.ufunc)), _Hasher.add_builtin),
     (lambda v: isinstance(v, functools._lru_cache_wrapper), _Hasher.add_wrapped),
     (lambda v: isinstance(v, functools.partial), _Hasher.add_partial),
+    (lambda v: isinstance(v, functools.cached_property), _Hasher.add_cached_property),
     (lambda v: isinstance(v, types.ModuleType), _Hasher.add_module),
     (lambda v: isinstance(v, (np.random.Generator, np.random.RandomState)), _Hasher.add_generator),
     (lambda v: isinstance(v, logging.Logger), lambda h, v, path: h.add(("logger", v.name), path)),
@@ -248,27 +473,21 @@ _CLASS_MACHINERY = {
     "__annotate_func__", "__annotations_cache__", "__abstractmethods__", "__slotnames__",
 }  # fmt: skip
 
+# Under these names stored hashes know classes of this package, wherever their modules move; new ones need no row.
+_LASTING_HOMES = {
+    "CrossValidation": "splits", "Holdout": "splits", "Float": "hyperparameters", "Int": "hyperparameters",
+    "Categorical": "hyperparameters", "Quantile": "foreign_spaces", "SearchSpace": "space", "Data": "definition",
+    "StudyDefinition": "definition",
+}  # fmt: skip
 
-def _is_descriptor(member: Any) -> bool:
-    """Whether a class attribute is Python's own machinery (slots, metadata requests) rather than a value."""
-    return hasattr(type(member), "__get__")
 
-
-def _refers_to(function: types.FunctionType) -> dict[str, Any]:
-    """Global and closed-over names that a function, or anything defined inside it, reads -> their values."""
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    found = {}
-    for name, cell in cells:
-        with contextlib.suppress(ValueError):  # a cell that is not filled yet
-            found[name] = cell.cell_contents
-    pending = [function.__code__]
-    while pending:
-        code = pending.pop()
-        pending += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-        for instruction in dis.get_instructions(code):
-            if instruction.opname in {"LOAD_GLOBAL", "LOAD_NAME"} and instruction.argval in function.__globals__:
-                found[instruction.argval] = function.__globals__[instruction.argval]
-    return found
+def _lasting_name(value: Any) -> str:
+    """The name of a library's class or function; of one of this package a name that does not change when it moves."""
+    module = value.__module__
+    if module.partition(".")[0] == "hpo":
+        home = _LASTING_HOMES.get(value.__qualname__)
+        module = f"hpo.{home}" if home else "hpo"
+    return f"{module}.{value.__qualname__}"
 
 
 def _state(value: Any) -> Any:
@@ -285,57 +504,45 @@ def _state(value: Any) -> Any:
     return None
 
 
-@functools.cache
-def is_library(module: types.ModuleType | None) -> bool:
-    """Whether a module belongs to Python or to an installed package, and not to the user's own scripts."""
-    if module is None or module.__name__ == "__main__" or hasattr(module, STUDY_MARK):
-        return False
+def _module_of(value: Any) -> types.ModuleType | None:
+    name = getattr(value, "__module__", None)
+    return sys.modules.get(name) if isinstance(name, str) else None
+
+
+def _is_compiled(module: types.ModuleType | None) -> bool:
+    """Whether a module is an extension, which has no source that could be read."""
     file = getattr(module, "__file__", None)
-    if file is None:  # built in, or a namespace
-        return True
-    resolved = Path(file).resolve()
-    return any(resolved.is_relative_to(folder) for folder in _LIBRARY_FOLDERS) or module.__name__.startswith("hpo.")
+    return file is not None and Path(file).suffix in {".so", ".pyd", ".dylib", ".pyc"}
 
 
-def _normalised(source: str) -> str:
-    """The source without comments, docstrings and layout."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        _drop_docstring(node)
-    return ast.unparse(tree)
+def _content(module: types.ModuleType) -> bytes:
+    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).digest()
 
 
-def _drop_docstring(node: ast.AST) -> None:
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)):
-        return
-    if ast.get_docstring(node, clean=False) is not None:
-        node.body = node.body[1:] or [ast.Pass()]
+def _has_padding(dtype: "np.dtype[Any]") -> bool:
+    parts = [dtype.fields[name][0] for name in dtype.names or ()] if dtype.fields else []
+    return sum(part.itemsize for part in parts) != dtype.itemsize or any(_has_padding(part) for part in parts)
 
 
-def _function_source(function: types.FunctionType) -> str:
-    """Normalised source of a function or lambda; its bytecode where there is no source (exec, a bare prompt).
-
-    A lambda is looked up in the whole file, because the lines around it seldom parse alone; lambdas that
-    begin on one line cannot be told apart and count together.
-    """
-    code = function.__code__
-    linecache.checkcache(code.co_filename)  # a script may have been edited and loaded again
-    try:
-        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
-    except SyntaxError:
-        tree = ast.Module([], [])
-    wanted = (ast.Lambda,) if code.co_name == "<lambda>" else (ast.FunctionDef, ast.AsyncFunctionDef)
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, wanted) and getattr(node, "name", code.co_name) == code.co_name:
-            decorators = getattr(node, "decorator_list", [])
-            if code.co_firstlineno in {node.lineno, *(d.lineno for d in decorators)}:
-                for inner in ast.walk(node):
-                    _drop_docstring(inner)
-                found.append(ast.unparse(node))
-    return "\n".join(found) or _bytecode(code)
+def _text(value: Any) -> bytes:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**4000:
+        return hex(value).encode()  # Python refuses to write more digits in decimal
+    return repr(value).encode("utf-8", "surrogatepass")
 
 
-def _bytecode(code: types.CodeType) -> str:
-    constants = [_bytecode(c) if isinstance(c, types.CodeType) else fingerprint(c) for c in code.co_consts]
-    return repr((code.co_code.hex(), constants, code.co_names, code.co_varnames, sys.version_info[:2]))
+def _cannot(value: Any) -> str:
+    return f"is a {type(value).__module__}.{type(value).__qualname__}, which cannot be fingerprinted"
+
+
+def _short(error: Exception) -> str:
+    text = "it contains itself too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:200]
+
+
+def _remedy(path: str) -> str:
+    """What to do about a part that has no content, by what it is a part of."""
+    if path.startswith("the data"):
+        return "convert it, for example to numbers, text or a NumPy array"
+    if "(used by" in path or "(imported by" in path:
+        return "build it inside the function that uses it"
+    return "build it inside the function that uses it, or give it a scikit-learn get_params()"

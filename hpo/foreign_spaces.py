@@ -70,13 +70,16 @@ def as_parameter(given: Any) -> Parameter:
     choices = [plain(choice) for choice in given]
     if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in choices):
         return Categorical(choices)
-    labels = [str(getattr(choice, "__name__", choice)) for choice in choices]
-    for label in labels:
-        if " at 0x" in label:  # another text in every process
-            raise InvalidSpace(f"the choice {label} has no lasting name: give a dict label -> object")
+    labels = [lasting_text(choice) for choice in choices]
     if len(set(labels)) < len(labels):
         raise InvalidSpace(f"the choices {', '.join(labels)} share names: give a dict label -> object")
     return Categorical(dict(zip(labels, choices, strict=True)))
+
+
+def lasting_text(choice: Any) -> str:
+    """Return a choice as people read it, the same in every process: without the address that a plain repr has."""
+    text = str(getattr(choice, "__name__", choice))
+    return type(choice).__name__ if " at 0x" in text else text
 
 
 def _from_scipy(given: Any) -> Parameter:
@@ -93,9 +96,27 @@ def _from_scipy(given: Any) -> Parameter:
     return Quantile(given)
 
 
-def distribution_content(distribution: Any) -> tuple[Any, ...]:
-    """What tells one frozen scipy.stats distribution from another."""
-    return (distribution.dist.name, distribution.args, distribution.kwds)
+def distribution_content(distribution: Any, *, knows_own: bool = True) -> tuple[Any, ...]:
+    """Return what tells one frozen scipy.stats distribution from another.
+
+    Args:
+        distribution: frozen, as ``stats.norm(0, 1)``.
+        knows_own: whether one that is not scipy's own is told apart by what it was made with (a histogram, a list
+            of values, a class of the user's), as by hashes from version 2 on; their names are often the same.
+    """
+    kind = distribution.dist
+    content = (kind.name, distribution.args, distribution.kwds)
+    if not knows_own or _is_scipys(kind):
+        return content
+    # A frozen distribution is made anew from exactly these, so they are all that it is.
+    made_with = {key: value for key, value in kind._updated_ctor_param().items() if key != "seed"}
+    return (*content, type(kind), made_with)
+
+
+def _is_scipys(kind: Any) -> bool:
+    from scipy import stats
+
+    return type(kind) is type(getattr(stats, str(kind.name), None))
 
 
 def range_text(parameter: Parameter) -> str:

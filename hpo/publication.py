@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
-from hpo.fingerprint import is_library
+from hpo.ownership import is_library
 
 _PREFIX = "hpo-data-"
 

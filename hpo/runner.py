@@ -91,6 +91,7 @@ def run(
     check_scheduler(workers)
     begun = time.monotonic()
     session = StudySession(definition, database, new_version=new_version)
+    unchecked = session.check_stored([split], sampler=chosen.label, seed=seed)
     name = session.name(chosen.label, split, seed)
     threads = session.database.run_attributes(str(name)).get("threads", share_of_cores(workers))
     with (
@@ -98,6 +99,7 @@ def run(
         started(session, {str(name)}, workers, options, threads, shown) as engine,
         finishing_first() as interrupts,
     ):
+        shown.note(unchecked)
         driver = Driver(session, engine, options, interrupts, shown)
         driver.evaluate_reference(split)
         job = Job(name, chosen, lag=options.lag or engine.n_workers, threads=threads)

@@ -10,7 +10,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition, data_hash
+from hpo.definition import StudyDefinition
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation import Problem
 from hpo.export import Exported, export_trial
@@ -220,6 +220,7 @@ class Run:
         """
         session = StudySession(self._needed_definition(), self.database)
         self._check_hashes(session.hashes)
+        session.check_stored([self.name.split], sampler=self.name.sampler, seed=self.name.seed)
         return export_trial(self, self.best, session, path, file_format=format, force=force, open_test=open_test)
 
     def trained(self, trial: Trial, problem: Problem | None = None) -> Any:
@@ -243,7 +244,8 @@ class Run:
         definition = self._needed_definition()
         if self._problem is None or self._problem.definition is not definition:
             problem = Problem(definition, self.name.split)
-            self._check_hashes({"data": data_hash(problem.data), **definition.fixed_hashes})
+            stored = {key.removeprefix("hash_"): value for key, value in self.attributes.items()}
+            self._check_hashes(definition.hashes(problem.data, stored))
             self._problem = problem
         return self._problem
 

@@ -16,14 +16,17 @@ from sklearn.model_selection._validation import _insert_error_scores, _warn_or_r
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from hpo.errors import InvalidOption
+from hpo.errors import InvalidOption, StudyChanged
+from hpo.fingerprint import OLD_HASHES, Versioned, unfitted
 from hpo.pruning import check_trains_in_steps
+from hpo.reproduction import UNSEEN, allowance, reproduce
 from hpo.samplers import find_sampler
-from hpo.search_folds import Splits, missing_fold
+from hpo.search_folds import Splits, missing_fold, one_score
 from hpo.search_kept import KeptRun
 from hpo.search_run import DEFAULT_CANDIDATES, Candidate, SearchRun
 from hpo.search_space import CandidateSpace
 from hpo.search_watched import fit_and_score_watched
+from hpo.units import format_duration, one_line
 
 if TYPE_CHECKING:
     import optuna
@@ -176,6 +179,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         watched = functools.partial(self._fit_watched, (X, y, routed), context, splits)
         fit = watched if search.watches_training else plainly
         with search:
+            self._check_stored(search, plainly)
             while not search.is_done and (not search.candidates or time.monotonic() < deadline):
                 batch = search.propose(self._batch_size(search))
                 wanted = search.unknown(batch)
@@ -193,6 +197,42 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 plainly([candidate], [fold])
         search.results.update(self._results())
         context.call_on_fit_task_end(estimator=self)
+
+    def _check_stored(self, search: SearchRun, fit: _Fit) -> None:
+        """Evaluate a fold of the cheapest stored candidate again: whatever no hash sees, it shows.
+
+        Raises:
+            StudyChanged: it does not give the score that is stored.
+        """
+        known = search.cheapest()
+        if known is None:
+            return
+        candidate, stored, seconds = known
+        if seconds > allowance(search.stored_seconds):
+            if self.verbose:
+                print(f"{search.name}: stored scores were not checked: one fold takes {format_duration(seconds)}")
+            return
+        kept = dict(search.outs[candidate.key])
+
+        def evaluate() -> float | str:
+            try:
+                self._evaluate(fit, [candidate], [0])
+            except Exception as error:  # noqa: BLE001 - with error_score="raise" an estimator may raise anything
+                return f"{type(error).__name__}: {one_line(error)}"
+            finally:
+                out = search.outs[candidate.key].get(0, {})
+                search.outs[candidate.key] = dict(kept)
+                search.failure = None
+            if out["fit_error"]:
+                return str(out["fit_error"]).strip().splitlines()[-1]
+            return one_score(out["test_scores"], search.metric)
+
+        found = reproduce(f"{search.name}'s {candidate.params}", 0, stored, evaluate)
+        if not found.holds:
+            raise StudyChanged(
+                f"{search.name} no longer gives its stored scores: {found.sentence}. {UNSEEN}"
+                f"{search.changed_versions}. Undo its change, or give SearchCV another name"
+            )
 
     def _race(self, search: SearchRun, fit: _Fit, wanted: list[Candidate]) -> None:
         """Have candidates fitted fold by fold, until they are pruned; as many folds at once as keep workers busy."""
@@ -307,8 +347,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             drawn = self.random_state if is_seed else check_random_state(self.random_state).randint(2**31 - 1)
             seed = int(drawn) % 2**31
         made_with = {
-            "estimator": self.estimator,
-            "space": space.space.fingerprint if space.is_grid is False else self.space,
+            "estimator": Versioned(unfitted(self.estimator), self.estimator),
+            "space": Versioned(space.content(), space.content(OLD_HASHES)),
             "cv": splits,
             "scoring": [self.scoring, self.error_score, self.return_train_score, self.refit],
         }

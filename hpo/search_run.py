@@ -12,16 +12,16 @@ from optuna.trial import FrozenTrial
 from sklearn.utils.random import sample_without_replacement
 
 from hpo.database import StudyDatabase, as_database
-from hpo.definition import versions
-from hpo.errors import RunInUse, StudyChanged
-from hpo.fingerprint import fingerprint
+from hpo.definition import changed_versions, versions
+from hpo.errors import InvalidDefinition, RunInUse, StudyChanged
+from hpo.fingerprint import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
 from hpo.proposals import Proposal, WorkingStudy
 from hpo.pruning import Pruning, Watched
 from hpo.records import TrialRecord
 from hpo.results import LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
-from hpo.search_folds import Fold, evaluation_of, fold_result, stored_fold
+from hpo.search_folds import Fold, evaluation_of, fold_result, one_score, stored_fold
 from hpo.search_kept import KeptRun
 from hpo.search_space import CandidateSpace
 from hpo.units import Metric
@@ -85,11 +85,11 @@ class SearchRun:
             seed = int(np.random.randint(2**31 - 1)) if seed is None else seed
             self.name = RunName(name, 1, sampler.label, 0, seed)
         else:
-            hashes = {key: fingerprint(value, f"the {key} of {name}") for key, value in made_with.items()}
-            hashes["data"] = fingerprint(data, "the data")
-            self._database = as_database(database)
-            self.name, is_drawn = self._named(f"{name}-{hashes['data'][:8]}", seed)
-            self._store(hashes, is_drawn=is_drawn)
+            self._made_with = {**made_with, "data": data}
+            prints = {key: hash_as_stored(value, self._part(key, name)) for key, value in self._made_with.items()}
+            self._database = as_database(database)  # last: bad input must not leave an empty database behind
+            self.name, is_drawn = self._find(name, prints["data"].digest, seed)
+            self._store(prints, is_drawn=is_drawn)
 
         # What is random comes from the random state alone, whatever the search and its data are called.
         self._seeded = RunName("SearchCV", 1, self.name.sampler, 0, self.name.seed)
@@ -108,15 +108,42 @@ class SearchRun:
                     return found, True
         return RunName(study, 1, self._sampler.label, 0, int(np.random.randint(2**31 - 1))), True
 
-    def _store(self, hashes: Mapping[str, str], *, is_drawn: bool) -> None:
+    @staticmethod
+    def _part(key: str, name: str) -> str:
+        return "the data" if key == "data" else f"the {key} of {name}"
+
+    def _find(self, name: str, data_hash: str, seed: int | None) -> tuple[RunName, bool]:
+        """The run's name, which has a hash of the data in it; that of a run from before, whose hash was another."""
+        assert self._database is not None
+        found = self._named(f"{name}-{data_hash[:8]}", seed)
+        studies = set(self._database.attribute_of_runs("study").values())
+        if found[0].study in studies or not any(str(study).startswith(f"{name}-") for study in studies):
+            return found
+        with contextlib.suppress(InvalidDefinition):  # what those of before could not hash
+            before = fingerprint(self._made_with["data"], "the data", version=OLD_HASHES)
+            if f"{name}-{before[:8]}" in studies:
+                return self._named(f"{name}-{before[:8]}", seed)
+        return found
+
+    def _store(self, prints: Mapping[str, Fingerprint], *, is_drawn: bool) -> None:
         assert self._database is not None
         metric = self._shown_metric()
+        known = self._database.run_attributes(str(self.name))
+        for key, found in prints.items():
+            stored = known.get(f"hash_{key}")
+            if stored not in {None, found.digest}:
+                name = self._part(key, self.name.study)
+                prints = {**prints, key: hash_as_stored(self._made_with[key], name, stored)}
+        hashes = {key: found.digest for key, found in prints.items()}
+        self._versions = dict(versions())
+        for key in ("estimator", "space", "scoring"):
+            self._versions |= prints[key].distributions
         attributes = {
             "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
             "budget": self._n_trials, "metric": metric.key, "metric_sign": metric.sign,
             "context": fingerprint([dict(hashes), "SearchCV"]), "seed_is_drawn": is_drawn,
             **{f"hash_{key}": value for key, value in hashes.items()},
-            **{f"version_{key}": value for key, value in versions().items()},
+            **{f"version_{key}": value for key, value in self._versions.items()},
         }  # fmt: skip
         self._study_id = self._database.create_run(self.name, attributes)
         stored = self._database.attributes(self._study_id)
@@ -176,6 +203,31 @@ class SearchRun:
             self._pruned[candidate.key] = str(trial.user_attrs["pruned_at"])
         if self.pruning is not None:
             self.pruning.add(trial, curves)
+
+    def cheapest(self) -> tuple[Candidate, float, float] | None:
+        """The known candidate whose first fold took least, the score of that fold, and its seconds; or None."""
+        sound: list[tuple[float, Candidate, Fold]] = []
+        for candidate in {candidate.key: candidate for candidate in self.candidates}.values():
+            out = self.outs.get(candidate.key, {}).get(0)
+            if out is not None and not out["fit_error"] and not out.get("is_pruned"):
+                sound.append((float(out["fit_time"]) + float(out["score_time"]), candidate, out))
+        if not sound:
+            return None
+        seconds, candidate, first = min(sound, key=lambda found: found[0])
+        return candidate, one_score(first["test_scores"], self.metric), seconds
+
+    @property
+    def changed_versions(self) -> str:
+        """The libraries that are others than when the run was made, for people; empty where none is."""
+        assert self._database is not None
+        return changed_versions(self._database.run_attributes(str(self.name)), self._versions)
+
+    @property
+    def stored_seconds(self) -> float:
+        """What the folds that are known took."""
+        return sum(
+            float(out["fit_time"]) + float(out["score_time"]) for folds in self.outs.values() for out in folds.values()
+        )
 
     # --- the search ---
 

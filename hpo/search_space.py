@@ -1,11 +1,13 @@
 """The space of a :class:`hpo.SearchCV`: ours, or as scikit-learn's searches spell it."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.errors import InvalidSpace
-from hpo.foreign_spaces import as_parameter
+from hpo.fingerprint import HASHES, OLD_HASHES, unfitted
+from hpo.foreign_spaces import as_parameter, lasting_text
 from hpo.hyperparameters import Categorical, Configuration, Float, Int, Value, plain, typed
 from hpo.space import SearchSpace
 
@@ -37,6 +39,7 @@ class CandidateSpace:
             return
         from sklearn.model_selection import ParameterGrid, ParameterSampler
 
+        self._as_given = given
         self._given = [given] if isinstance(given, Mapping) else given
         self.is_grid = _are_lists(self._given)
         if self.is_grid:
@@ -44,6 +47,20 @@ class CandidateSpace:
         else:
             ParameterSampler(given, 1)
         self.space = self._translate()
+
+    def content(self, version: int = HASHES) -> Any:
+        """Return what is hashed of the space: every object that a list has to choose from, not only its text."""
+        if self.is_grid:
+            return self._as_given if version == OLD_HASHES else _unfitted(self._as_given)
+        hashed = self.space.hashed(version).digest
+        if version == OLD_HASHES or not self._has_objects:
+            return hashed
+        objects = {name: [value for _, value in kept] for name, kept in self._objects.items()}
+        return [hashed, _unfitted(objects)]
+
+    @property
+    def _has_objects(self) -> bool:
+        return any(not isinstance(v, (str, int, float, type(None))) for kept in self._objects.values() for _, v in kept)
 
     @property
     def has_estimators(self) -> bool:
@@ -71,7 +88,7 @@ class CandidateSpace:
         plains = [plain(value) for value in values]
         is_plain = all(isinstance(value, (str, int, float, type(None))) and value == value for value in plains)
         is_plain = is_plain and len(set(plains)) == len({typed(value) for value in plains})
-        texts = [value if is_plain else f"{i}: {value!r}"[:60] for i, value in enumerate(plains)]
+        texts = [value if is_plain else f"{i}: {_lasting(value)}"[:60] for i, value in enumerate(plains)]
         for text, value in zip(texts, values, strict=True):
             if not any(text == other for other, _ in kept):
                 kept.append((text, value))
@@ -114,6 +131,21 @@ class CandidateSpace:
         return text if any(_same(text, other) for other in known) else next(
             other for other in known if str(other).startswith(f"{position}: ")
         )  # fmt: skip
+
+
+def _unfitted(given: Any) -> Any:
+    """Lists and dicts of choices, whose estimators are as they are cloned for a fit."""
+    if isinstance(given, Mapping):
+        return {name: _unfitted(part) for name, part in given.items()}
+    if isinstance(given, (list, tuple)):
+        return type(given)(_unfitted(part) for part in given) if type(given) in (list, tuple) else given
+    return unfitted(given) if hasattr(given, "get_params") and not isinstance(given, type) else given
+
+
+def _lasting(value: Any) -> str:
+    """A choice as it is stored: its repr, which has an address where there is no other, another in every process."""
+    text = repr(value)
+    return lasting_text(value) if re.search(" at 0x[0-9a-fA-F]+", text) else text
 
 
 def _same(a: Any, b: Any) -> bool:

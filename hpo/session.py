@@ -1,17 +1,20 @@
 """A study definition opened on a database: data loaded and hashed once, version settled, reference scored."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.database import StudyDatabase, as_database
-from hpo.definition import StudyDefinition, context_hash, data_hash, versions
+from hpo.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.errors import StudyChanged
-from hpo.evaluation import Problem
+from hpo.evaluation import Problem, evaluate_folds
+from hpo.frames import TimedTrial
 from hpo.publication import Publication
+from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.run_name import RunName
+from hpo.units import format_duration
 
 
 class StudySession:
@@ -30,11 +33,14 @@ class StudySession:
     ) -> None:
         self.definition = definition
         self._data = definition.load()
-        self.hashes = {"data": data_hash(self._data), **definition.fixed_hashes}
+        self.hashes = definition.hashes(self._data)
         self._problem = Problem(definition, 0, data=self._data)
         self._n_folds: dict[int, int] = {}
+        self._may_begin_anew = new_version
         self.database = as_database(database)  # last: bad input must not leave an empty database behind
-        self.version = _settle_version(definition.name, self.database, self.hashes, new_version=new_version)
+        self._begun_anew = self.database.versions_begun_anew(definition.name)
+        self._known, self._same = _versions(definition, self._data, self.database)
+        self.version = self._settle_version()
 
     def problem(self, split: int) -> Problem:
         """The definition with the rows of one split; the last one is kept."""
@@ -50,7 +56,9 @@ class StudySession:
 
     def context(self, split: int) -> str:
         """Hash of all that decides a configuration's score on the rows of a split."""
-        return context_hash(self.hashes, split)
+        return context_hash(
+            self.hashes, split, self.definition.distributions, self.version if self.version in self._begun_anew else 0
+        )
 
     @property
     def n_test(self) -> int:
@@ -99,7 +107,8 @@ class StudySession:
             "metric_sign": self.definition.shown_metric.sign,
             "context": self.context(name.split),
             **{f"hash_{key}": value for key, value in self.hashes.items()},
-            **{f"version_{key}": value for key, value in versions().items()},
+            **{f"version_{key}": value for key, value in self._versions.items()},
+            **({"begun_anew": True} if name.version in self._begun_anew else {}),
             **self._described,
             **fixed,
             **(initial or {}),
@@ -122,6 +131,125 @@ class StudySession:
         size = min(definition.space.grid_size, 2**53)
         return {"grid_size": size, "n_start": len(definition.start), "margin": definition.margin, "n_test": self.n_test}
 
+    def _settle_version(self) -> int:
+        """The version of the study whose runs were made with these hashes; 1 where there are no runs."""
+        for number, hashes in self._same.items():
+            self.hashes = hashes  # as they are stored: an earlier version of this package may have written them
+            return number
+        if not self._known:
+            return 1
+        latest = max(self._known)
+        if self._may_begin_anew:
+            return latest + 1
+        stored, ours = self._known[latest], self.definition.hashes(self._data, self._known[latest])
+        changed = [key for key in ours if stored.get(key) != ours[key]]
+        raise StudyChanged(
+            f"{self.definition.name} changed since its runs in {self.database.name} were made: {', '.join(changed)}. "
+            f"Undo the change, or use --new-version to start {self.definition.name}@{latest + 1} (results that are "
+            "still valid are carried over)."
+        )
+
+    # --- whether stored scores can be reproduced ---
+
+    def check_stored(self, splits: Sequence[int], *, sampler: str | None = None, seed: int = 0) -> str | None:
+        """Evaluate stored trials again before they are continued or reused, within :func:`allowance`.
+
+        Where a version of the study does not give its stored scores any more, an earlier one with the same hashes
+        that does is meant; where there is none, a new one begins if that was asked for.
+
+        Args:
+            splits: whose stored trials are to be used; the references of as many as there is time for are evaluated.
+            sampler, seed: of the run that is to be continued, of which the cheapest trial is evaluated too.
+
+        Returns:
+            A line that says what could not be checked, or None.
+
+        Raises:
+            StudyChanged: a stored score is not what the same configuration gives now.
+        """
+        failed: Reproduction | None = None
+        for number, hashes in (self._same or {self.version: self.hashes}).items():
+            self.version, self.hashes = number, hashes
+            names = [self.name("reference", split, 0) for split in splits]
+            if sampler is not None:
+                names.insert(1, self.name(sampler, splits[0], seed))
+            found, note = self._reproduce(names)
+            if found is None:
+                return note
+            failed = failed or found
+        assert failed is not None  # every version was found wanting
+        anew = max(self._known) + 1
+        if self._may_begin_anew:
+            self.version, self._begun_anew = anew, self._begun_anew | {anew}
+            self.hashes = self.definition.hashes(self._data)
+            return None
+        raise StudyChanged(
+            f"{self.definition.name} no longer gives its stored scores: {failed.sentence}. "
+            f"{UNSEEN}{self._changed_versions(failed)}. Undo its change, or use --new-version to start "
+            f"{self.definition.name}@{anew}, which reuses nothing."
+        )
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        return {**versions(), **self.definition.distributions}
+
+    def _changed_versions(self, failed: Reproduction) -> str:
+        """The libraries that are others than when a trial was stored, for people; empty where none is."""
+        return changed_versions(self.database.run_attributes(failed.trial.rpartition("#")[0]), self._versions)
+
+    def _reproduce(self, names: Sequence[RunName]) -> tuple[Reproduction | None, str | None]:
+        """The first stored score of these runs that does not hold, and what there was no time for."""
+        stored = {name: self.database.timed_trials(str(name)) for name in dict.fromkeys(names)}
+        left = allowance(sum(trial.seconds for trials in stored.values() for trial in trials))
+        too_long: list[TimedTrial] = []
+        n_checked = 0
+        for name, trials in stored.items():
+            if not trials:
+                continue
+            cheapest = min(trials, key=lambda trial: (trial.fold_seconds, trial.number))
+            if cheapest.fold_seconds > left:
+                too_long.append(cheapest)
+                continue
+            left -= cheapest.fold_seconds
+            n_checked += 1
+            found = self.reproduce(name, cheapest.number, folds=1)
+            if found is not None and not found.holds:
+                return found, None
+        if n_checked or not too_long:
+            return None, None
+        seconds = min(trial.fold_seconds for trial in too_long)
+        return None, (
+            f"{self.definition.name}: stored scores were not checked, because one fold takes about "
+            f"{format_duration(seconds)}; hpo doctor --evaluate checks them"
+        )
+
+    def reproduce(self, name: RunName, number: int, *, folds: int | None = None) -> Reproduction | None:
+        """Evaluate a stored trial again in this process, up to the first fold that does not give its stored score.
+
+        Args:
+            name, number: of the trial.
+            folds: how many of its first folds; None is all of them.
+
+        Returns:
+            The last fold that was evaluated; None where the trial is gone, or has no fold scores.
+        """
+        trial = self.database.trial(str(name), number)
+        if trial is None or trial.state != TrialState.COMPLETE:
+            return None
+        problem = self.problem(name.split)
+        used = problem.used(None if name.sampler == "reference" else trial.params)
+        found = None
+        for fold, score in sorted(trial.intermediate_values.items())[:folds]:
+
+            def evaluate(fold: int = fold) -> float | str:
+                (result,) = evaluate_folds(problem, used, [fold])
+                return result.error or float(result.scores[problem.metric])
+
+            found = reproduce(f"{name}#{number}", fold, score, evaluate)
+            if not found.holds:
+                break
+        return found
+
     def evaluations(self, split: int) -> dict[str, str]:
         """Key of each configuration that is COMPLETE in the context of a split -> where: ``run#number``."""
         return self.database.evaluations(self.context(split))
@@ -138,19 +266,10 @@ class StudySession:
         )
 
 
-def _settle_version(study: str, database: StudyDatabase, hashes: Mapping[str, str], *, new_version: bool) -> int:
-    """The version of the study whose runs were made with these hashes; 1 where there are no runs."""
-    known = database.version_hashes(study)
-    for number in sorted(known, reverse=True):
-        if known[number] == hashes:
-            return number
-    if not known:
-        return 1
-    latest = max(known)
-    if new_version:
-        return latest + 1
-    changed = [key for key in hashes if known[latest].get(key) != hashes[key]]
-    raise StudyChanged(
-        f"{study} changed since its runs in {database.name} were made: {', '.join(changed)}; --new-version starts "
-        f"{study}@{latest + 1} and takes over the evaluations that still hold, or change it back"
-    )
+def _versions(
+    definition: StudyDefinition, data: Data, database: StudyDatabase
+) -> tuple[dict[int, dict[str, str]], dict[int, dict[str, str]]]:
+    """The hashes of every version of a study that has runs, and of those that the definition made, the newest first."""
+    known = database.version_hashes(definition.name)
+    ours = {number: definition.hashes(data, known[number]) for number in sorted(known, reverse=True)}
+    return known, {number: hashes for number, hashes in ours.items() if hashes == known[number]}

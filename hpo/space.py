@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.errors import InvalidSpace
-from hpo.fingerprint import fingerprint
+from hpo.fingerprint import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
 from hpo.foreign_spaces import Parameter, Quantile, as_parameter, distribution_content, range_text
 from hpo.hyperparameters import Categorical, Configuration, Suggests, typed
 
@@ -240,18 +240,25 @@ class SearchSpace:
     @property
     def fingerprint(self) -> str:
         """Hash of what is searched, the same however the space is written."""
-        return fingerprint(
+        return self.hashed().digest
+
+    def hashed(self, version: int = HASHES) -> Fingerprint:
+        """Return the hash of what is searched, and the distributions that its objects come from."""
+        return fingerprint_and_origins(
             {
                 name: (
                     type(parameter).__name__,
                     {key: getattr(parameter, key) for key in ("low", "high", "log", "step") if hasattr(parameter, key)},
-                    parameter.objects if isinstance(parameter, Categorical) else self._levels[name],
+                    _as_built(parameter.objects, version) if isinstance(parameter, Categorical) else self._levels[name],
                     {parent: sorted(values) for parent, values in self._conditions[name].items()},
-                    distribution_content(parameter.distribution) if isinstance(parameter, Quantile) else None,
+                    distribution_content(parameter.distribution, knows_own=version > OLD_HASHES)
+                    if isinstance(parameter, Quantile)
+                    else None,
                 )
                 for name, parameter in self.parameters.items()
             },
             "the search space",
+            version=version,
         )
 
     def __repr__(self) -> str:
@@ -266,6 +273,13 @@ class SearchSpace:
 
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows())
         return f"<table><tr><th>hyperparameter</th><th>range</th><th>only when</th></tr>{body}</table>"
+
+
+def _as_built(objects: Mapping[Any, Any], version: int) -> dict[Any, Any]:
+    """The choices as an estimator is given them: copies, which have learned nothing unless they are frozen."""
+    if version == OLD_HASHES:
+        return dict(objects)
+    return {label: unfitted(value) if hasattr(value, "get_params") else value for label, value in objects.items()}
 
 
 def configuration_key(used: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Content hashes: the same in every process, another for every change that could change a score."""
 
+import copy
+import datetime as dt
 import functools
 import hashlib
 import importlib
@@ -8,11 +10,16 @@ import json
 import linecache
 import logging
 import os
+import py_compile
 import re
 import subprocess
 import sys
 import textwrap
 import threading
+import uuid
+from decimal import Decimal
+from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import joblib
@@ -22,7 +29,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import sparse
+from scipy import sparse, stats
+from sklearn import config_context
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import fbeta_score, make_scorer
 from sklearn.model_selection import KFold, RepeatedKFold
@@ -32,8 +42,9 @@ from sklearn.svm import SVC
 
 import hpo
 from hpo import InvalidDefinition
-from hpo.definition import data_hash
-from hpo.fingerprint import fingerprint
+from hpo.definition import context_hash, data_hash
+from hpo.fingerprint import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
+from hpo.search_space import CandidateSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -283,7 +294,8 @@ def test_estimators_are_their_class_and_parameters():
     different = [make(), make(C=2), make(kernel="linear"), SVC(), StandardScaler(), LogisticRegression(), SVC]
     assert len(set(map(fingerprint, different))) == len(different)
     X, y = np.arange(8.0).reshape(4, 2), [0, 1, 0, 1]
-    assert fingerprint(make().fit(X, y)) == fingerprint(make())
+    assert fingerprint(make().fit(X, y)) != fingerprint(make())  # what it learned is a part of it
+    assert fingerprint(unfitted(make().fit(X, y))) == fingerprint(make())
 
 
 @pytest.mark.parametrize(
@@ -536,7 +548,370 @@ def test_two_scripts_of_one_name_keep_their_own_sources(tmp_path):
     assert alone.fixed_hashes == hashes[0]
 
 
+# --- an estimator is more than its parameters ---
+
+X4, Y4 = np.arange(8.0).reshape(4, 2), [0, 1, 0, 1]
+
+
+def with_attribute(value):
+    estimator = SVC()
+    estimator.kept = value
+    return estimator
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda k: FrozenEstimator(LogisticRegression().fit(X4 * k, Y4)),
+        lambda k: make_pipeline(FrozenEstimator(StandardScaler().fit(X4 * k)), SVC()),
+        lambda k: StandardScaler().set_output(transform="default" if k == 1 else "pandas"),
+        with_attribute,
+        lambda k: make_pipeline(with_attribute(np.arange(3) * k)),
+    ],
+    ids=["frozen", "frozen in a pipeline", "set_output", "an attribute", "an array in a pipeline"],
+)
+def test_what_an_estimator_holds_beside_its_parameters_counts(make):
+    assert fingerprint(make(1)) == fingerprint(make(1)) != fingerprint(make(2))
+
+
+def test_requests_of_metadata_routing_count():
+    with config_context(enable_metadata_routing=True):
+        asks, refuses = (LogisticRegression().set_fit_request(sample_weight=asked) for asked in (True, False))
+    assert len({fingerprint(asks), fingerprint(refuses), fingerprint(LogisticRegression())}) == 3
+
+
+def test_what_a_study_clones_counts_as_it_is_cloned():
+    def study(estimator):
+        return hpo.StudyDefinition("s", lambda: (X4, Y4), estimator, {"C": [1, 2]}, "accuracy")
+
+    fitted = LogisticRegression().fit(X4, Y4)
+    assert study(fitted).fixed_hashes == study(LogisticRegression()).fixed_hashes
+
+
+def test_a_part_without_content_beside_the_parameters_is_no_reason_to_refuse():
+    locked = SVC()
+    locked.lock = threading.Lock()
+    assert fingerprint(locked) != fingerprint(SVC())
+
+
+# --- code behind descriptors, and imports ---
+
+HIDDEN = {
+    "available_if": (
+        "from sklearn.utils.metaestimators import available_if\nclass A:\n    @available_if(lambda self: True)\n"
+        "    def f(self): return {}\nbuild = A()"
+    ),
+    "what available_if asks": (
+        "from sklearn.utils.metaestimators import available_if\nclass A:\n    @available_if(lambda self: {})\n"
+        "    def f(self): return 1\nbuild = A()"
+    ),
+    "cached_property": (
+        "import functools\nclass A:\n    @functools.cached_property\n    def f(self): return {}\nbuild = A()"
+    ),
+    "property": "class A:\n    @property\n    def f(self): return {}\nbuild = A()",
+    "a setter": (
+        "class A:\n    @property\n    def f(self): return 0\n    @f.setter\n"
+        "    def f(self, v): self.k = {}\nbuild = A()"
+    ),
+    "a cached method": "import functools\nclass A:\n    @functools.lru_cache\n    def f(self): return {}\nbuild = A()",
+    "partialmethod": (
+        "import functools\nclass A:\n    def g(self, k): return k\n    f = functools.partialmethod(g, {})\nbuild = A()"
+    ),
+    "singledispatch": (
+        "import functools\n@functools.singledispatch\ndef build(p): return 0\n@build.register\ndef _(p: int): return {}"
+    ),
+    "singledispatchmethod": (
+        "import functools\nclass A:\n    @functools.singledispatchmethod\n    def f(self, p): return 0\n"
+        "    @f.register\n    def _(self, p: int): return {}\nbuild = A()"
+    ),
+    "a descriptor of the user's": (
+        "class D:\n    def __init__(self, f): self.f = f\n    def __get__(self, o, t=None): return self.f(o)\n"
+        "class A:\n    f = D(lambda self: {})\nbuild = A()"
+    ),
+    "slots": "class A:\n    __slots__ = ('k',)\nbuild = A()\nbuild.k = {}",
+    "a list with attributes": "class A(list): pass\nbuild = A([1])\nbuild.k = {}",
+}
+
+
+@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+def test_a_changed_number_counts_behind_a_descriptor(module, text):
+    one, again, other = (fingerprint(module(text.replace("{}", number)).build) for number in ("1", "1", "2"))
+    assert one == again != other
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def build(params):\n    from extra import f\n    return f()",
+        "def build(params):\n    import extra\n    return extra.f()",
+        "def build(params):\n    import extra as e\n    return [e.f() for _ in params]",
+        "def build(params):\n    def inner():\n        from extra import f\n        return f()\n    return inner()",
+        "class A:\n    def g(self):\n        from extra import f\n        return f()\nbuild = A()",
+    ],
+)
+def test_what_a_function_imports_when_it_runs_counts(module, monkeypatch, text):
+    def hashed(number):
+        with monkeypatch.context() as patch:
+            loaded = module(text, extra=f"def f(): return {number}")
+            patch.syspath_prepend(Path(loaded.__file__).parent)  # as the folder of a script stays there
+            digest = fingerprint(loaded.build)
+            patch.delitem(sys.modules, "extra")
+        return digest
+
+    assert hashed(1) == hashed(1) != hashed(2)
+
+
+def test_a_library_that_a_function_imports_when_it_runs_is_named_and_not_read(module):
+    found = fingerprint_and_origins(
+        module("def build(params):\n    from sklearn.svm import SVC\n    return SVC()").build
+    )
+    assert found.distributions["scikit-learn"] == version("scikit-learn")
+
+
+# --- libraries and the user's own ---
+
+
+def installed(folder, name, text, *, number="1.0", lists=True):
+    """A package as pip leaves it in any folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.py").write_text(text)
+    info = folder / f"{name}-{number}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
+    record = [f"{name}.py,,"] if lists else []
+    (info / "RECORD").write_text("\n".join([*record, f"{info.name}/METADATA,,", f"{info.name}/RECORD,,"]) + "\n")
+    (info / "top_level.txt").write_text(f"{name}\n")
+    return folder
+
+
+@pytest.mark.parametrize("lists", [True, False], ids=["listed", "editable"])
+def test_the_distribution_that_lists_a_file_decides_whether_it_is_a_librarys(tmp_path, monkeypatch, lists):
+    hashes, versions = [], []
+    for number in ("1.0", "2.0"):
+        folder = installed(tmp_path / number, "boost_", f"class Boost:\n    k = {number}\n", number=number, lists=lists)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(folder)
+            patch.delitem(sys.modules, "boost_", raising=False)
+            found = fingerprint_and_origins(importlib.import_module("boost_").Boost)
+            hashes.append(found.digest)
+            versions.append(found.distributions.get("boost_"))
+    assert (hashes[0] == hashes[1]) == lists  # by name; or, as code under development, by its source
+    assert versions == (["1.0", "2.0"] if lists else [None, None])
+
+
+def test_another_version_of_a_package_is_another_context(tmp_path, monkeypatch):
+    contexts = []
+    text = "from sklearn.svm import SVC\nclass Boost(SVC): pass\n"
+    for number in ("1.0", "2.0"):
+        folder = installed(tmp_path / number, "boost_", text, number=number)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(folder)
+            patch.delitem(sys.modules, "boost_", raising=False)
+            boost = importlib.import_module("boost_").Boost()
+            study = hpo.StudyDefinition("s", lambda: (X4, Y4), boost, {"C": [1, 2]}, "accuracy")
+            hashes = study.hashes(study.load())
+            contexts.append((hashes, context_hash(hashes, 0, study.distributions)))
+    assert contexts[0][0] == contexts[1][0]
+    assert contexts[0][1] != contexts[1][1]
+
+
+def test_a_module_without_source_counts_by_its_bytes(tmp_path, monkeypatch):
+    hashes = []
+    for number in (1, 1, 2):
+        folder = tmp_path / str(len(hashes))
+        folder.mkdir()
+        (folder / "compiled_.py").write_text(f"class A:\n    def f(self): return {number}\ndef g(): return A()\n")
+        py_compile.compile(
+            str(folder / "compiled_.py"), cfile=str(folder / "compiled_.pyc"), dfile="compiled_.py",
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )  # fmt: skip
+        (folder / "compiled_.py").unlink()
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(folder)
+            patch.delitem(sys.modules, "compiled_", raising=False)
+            loaded = importlib.import_module("compiled_")
+            hashes.append((fingerprint(loaded), fingerprint(loaded.A)))
+            patch.delitem(sys.modules, "compiled_", raising=False)
+    assert hashes[0] == hashes[1]
+    assert not set(hashes[0]) & set(hashes[2])
+
+
+# --- spaces ---
+
+
+class Ramp(stats.rv_continuous):
+    """A distribution of the user's own."""
+
+    def _cdf(self, x):
+        return x**2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        tuple(stats.rv_discrete(name="d", values=(values, [0.5, 0.5]))() for values in ([1, 2], [3, 8])),
+        tuple(stats.rv_histogram(np.histogram([1, 2, last], bins=2))() for last in (3.0, 9.0)),
+        (Ramp(a=0, b=1)(), Ramp(a=0, b=2)()),
+        (stats.norm(0, 1), stats.norm(0, 2)),
+    ],
+    ids=["discrete", "histogram", "own", "scipy's"],
+)  # fmt: skip
+def test_distributions_are_told_apart_by_what_they_are_made_of(one, other):
+    assert hpo.SearchSpace({"x": one}).fingerprint != hpo.SearchSpace({"x": other}).fingerprint
+    assert hpo.SearchSpace({"x": one}).fingerprint == hpo.SearchSpace({"x": one}).fingerprint
+
+
+def columns(which):
+    return ColumnTransformer([("numeric", StandardScaler(), which)], remainder="drop")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([columns([0, 1])], [columns([2, 3])]),
+        ([np.arange(2000.0)], [np.where(np.arange(2000) == 1000, -1.0, np.arange(2000.0))]),
+        ([functools.partial(np.power, 2)], [functools.partial(np.power, 3)]),
+        ([FrozenEstimator(SVC().fit(X4, Y4))], [FrozenEstimator(SVC().fit(X4 * 9, Y4))]),
+    ],
+    ids=["column transformers", "arrays", "partials", "frozen"],
+)
+@pytest.mark.parametrize("beside", [stats.loguniform(0.1, 10), [1, 2]], ids=["a distribution", "a list"])
+def test_objects_to_choose_from_are_told_apart_by_content(one, other, beside):
+    hashes = [fingerprint(CandidateSpace({"part": part, "C": beside}).content()) for part in (one, one, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+# --- data of other libraries ---
+
+CELLS = [
+    *(Decimal("1.5"), dt.date(2020, 1, 1), dt.datetime(2020, 1, 1), uuid.UUID(int=1), Fraction(1, 3), Path("x")),
+    *(pd.Timestamp("2020"), pd.Timedelta("1s"), pd.NA, pd.NaT, pd.Interval(0, 1), frozenset("ab")),
+]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: type(cell).__name__)
+def test_cells_of_any_kind_have_content(cell):
+    def frame(value):
+        return pd.DataFrame({"x": [1, 2]}).assign(extra=pd.Series([cell, value], dtype=object))
+
+    assert fingerprint(frame(cell)) == fingerprint(copy.deepcopy(frame(cell))) != fingerprint(frame("another"))
+
+
+def arrow_table(values):
+    return pytest.importorskip("pyarrow").table({"a": values, "s": ["x", None, "z"]})
+
+
+def polars_frame(values):
+    return pytest.importorskip("polars").DataFrame({"a": values, "s": ["x", None, "z"]})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pd.Index,
+        pd.Categorical,
+        pd.array,
+        lambda values: pd.array(values, dtype="Int64"),
+        lambda values: pd.Series(values, dtype="string").array,
+        lambda values: pd.MultiIndex.from_arrays([values, values]),
+        arrow_table,
+        lambda values: arrow_table(values).column(0),
+        polars_frame,
+        lambda values: pytest.importorskip("torch").tensor(values),
+        lambda values: np.array(values, dtype=np.longdouble),
+        lambda values: np.array([(v, 1) for v in values], dtype=np.dtype([("a", "f8"), ("b", "u1")], align=True)),
+    ],
+    ids=[
+        "Index", "Categorical", "array", "Int64", "string", "MultiIndex", "arrow table", "arrow column", "polars",
+        "tensor", "long double", "structured",
+    ],
+)  # fmt: skip
+def test_one_changed_value_counts_in_containers_of_any_library(make):
+    assert fingerprint(make([1, 2, 3])) == fingerprint(make([1, 2, 3])) != fingerprint(make([1, 2, 4]))
+
+
+# --- hashes are kept ---
+
+GOLDEN = {
+    "study kept-tree, estimator": "b11fe1b9839b1a57",
+    "study kept-built, estimator": "9240c81e866da55c",
+    "study kept-built, space": "70f567dc05fb0e98",
+    "study kept-tree, split": "fbd682ec6ee1da08",
+    "study kept-built, split": "067110707fc87279",
+    "study kept-drawn, space": "b492ac2646cdf3c6",
+}
+
+
+def test_hashes_of_today_are_those_of_the_versions_before():
+    sys.path.insert(0, str(ROOT / "tests" / "databases"))
+    try:
+        kept = importlib.import_module("kept")
+    finally:
+        sys.path.pop(0)
+    found = {
+        f"study {name}, {part}": digest for name, s in kept.STUDIES.items() for part, digest in s.fixed_hashes.items()
+    }
+    assert {key: found[key] for key in GOLDEN} == GOLDEN
+
+
+def test_a_class_of_this_package_has_one_name_wherever_its_module_lies(monkeypatch):
+    split, space = hpo.Holdout(0.2, 0.2), {"x": hpo.Int(1, 3)}
+    before = fingerprint([split, space, hpo.SearchSpace(space)])
+    for kind in (hpo.Holdout, hpo.Int, hpo.SearchSpace):
+        monkeypatch.setattr(kind, "__module__", "hpo.study.elsewhere")
+    monkeypatch.setitem(sys.modules, "hpo.study.elsewhere", sys.modules["hpo.splits"])
+    assert fingerprint([split, space, hpo.SearchSpace(space)]) == before
+
+
+def test_a_function_with_a_format_string_has_one_hash_in_every_python(module):
+    text = """def build(p):\n    return f"{p!r:>{4}} 'a' {p['b']}" f'{p}'"""
+    assert fingerprint(module(text).build) == "1e9e590d7adfaae4"
+
+
+def test_what_was_hashed_otherwise_before_is_recognised(module):
+    fitted = SVC().fit(X4, Y4)
+    before = fingerprint(fitted, version=OLD_HASHES)
+    assert fingerprint(fitted) != before
+    assert hash_as_stored(fitted, "it", before).digest == before
+    assert hash_as_stored(SVC(C=2), "it", before).digest == fingerprint(SVC(C=2))
+
+
 # --- what cannot be hashed ---
+
+
+class Odd:
+    """Raises wherever it is looked at."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def get_params(self, deep=True):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("no"), UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), OverflowError("no"), RuntimeError("no")]
+)
+def test_whatever_an_object_raises_is_one_line_that_names_it(error):
+    with pytest.raises(
+        InvalidDefinition, match=rf"my model\[1\] is a .*Odd, which cannot be fingerprinted: {type(error).__name__}"
+    ):
+        fingerprint([1, Odd(error)], "my model")
+
+
+def test_what_is_nested_too_deeply_is_refused_and_large_numbers_are_not():
+    deep = []
+    for _ in range(10_000):
+        deep = [deep]
+    with pytest.raises(InvalidDefinition, match="too deeply"):
+        fingerprint(deep, "it")
+    assert fingerprint(10**5000) != fingerprint(10**5000 + 1)
+    assert fingerprint("\ud800") != fingerprint("\ud801")
+
+
+def test_the_remedy_fits_what_it_is_a_part_of():
+    with pytest.raises(InvalidDefinition, match="convert it"):
+        data_hash(hpo.Data(np.array([threading.Lock()], dtype=object)))
 
 
 @pytest.mark.parametrize(
@@ -574,7 +949,7 @@ def test_what_has_no_content_is_refused_by_name(tmp_path, make, kind):
 VALUES = '''
 import functools, json
 import numpy as np
-from hpo.fingerprint import fingerprint
+from hpo.fingerprint import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
 
 WORDS = {"alpha", "beta", "gamma", "delta", "epsilon"}
 
@@ -662,7 +1037,7 @@ study = hpo.StudyDefinition(
 )
 
 if __name__ == "__main__":
-    from hpo.definition import data_hash
+    from hpo.definition import context_hash, data_hash
     print(json.dumps({**study.fixed_hashes, "data": data_hash(study.load())}))
 '''
 

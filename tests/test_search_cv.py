@@ -183,7 +183,8 @@ def test_what_is_stored_is_not_fitted_again(tmp_path, monkeypatch):
     going_on = search_on(tmp_path / "y.db", random_state=1).fit(X, Y)
     assert_same_results(going_on, whole)
     assert len(going_on.cv_results_["params"]) == 8
-    assert len(fits) == 3 * 3 + 1  # three more candidates, three folds, and the refit
+    # One stored fold to see that it gives its score, three folds of three more candidates, and the refit.
+    assert len(fits) == 1 + 3 * 3 + 1
     again = search_on(url, random_state=1).fit(X, Y)
     assert_same_results(again, whole)
     assert (again.predict(X) == whole.predict(X)).all()

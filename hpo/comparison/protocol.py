@@ -91,9 +91,10 @@ def compare(
     )
     check_scheduler(workers)
     session = StudySession(definition, database, new_version=new_version)
+    unchecked = session.check_stored([split for split, _ in plan.numbers]) if runs_missing else None
     _refuse_lags(session, plan)
     if runs_missing:
-        _run_missing(session, plan, workers, options, progress, open_test=open_test)
+        _run_missing(session, plan, workers, options, progress, open_test=open_test, note=unchecked)
     return read_comparison(session, plan)
 
 
@@ -162,13 +163,21 @@ def _complete_trials(session: StudySession, plan: Plan, missing: Mapping[RunName
 
 
 def _run_missing(
-    session: StudySession, plan: Plan, workers: int | str, options: RunOptions, progress: str, *, open_test: bool
+    session: StudySession,
+    plan: Plan,
+    workers: int | str,
+    options: RunOptions,
+    progress: str,
+    *,
+    open_test: bool,
+    note: str | None,
 ) -> None:
     """Drive the runs that are missing, repetition by repetition, several at a time; then open the sealed test rows."""
     missing = _missing(session, plan)
     samplers = {sampler.label: sampler for sampler in plan.samplers}
     open_test = open_test and session.has_test
     with Progress(progress, session.definition.shown_metric, _stages(session, plan, missing)) as shown:
+        shown.note(note)
         if not missing:
             shown.note(f"{session.definition.name}: every run is there, 0 fits to go")
             if not open_test or not _finalists(session, plan):

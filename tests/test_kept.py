@@ -1,0 +1,80 @@
+"""Databases that earlier versions wrote open, show what they showed, and go on."""
+
+import importlib
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hpo
+
+HERE = Path(__file__).resolve().parent / "databases"
+VERSIONS = sorted(path.stem for path in HERE.glob("*.sql"))
+
+
+@pytest.fixture(scope="module")
+def kept():
+    sys.path.insert(0, str(HERE))
+    try:
+        return importlib.import_module("kept")
+    finally:
+        sys.path.remove(str(HERE))
+
+
+@pytest.fixture(params=VERSIONS)
+def old(request, tmp_path):
+    """A database of an earlier version, and what it showed."""
+    path = tmp_path / "kept.db"
+    connection = sqlite3.connect(path)
+    connection.executescript((HERE / f"{request.param}.sql").read_text(encoding="utf-8"))
+    connection.close()
+    return path, json.loads((HERE / f"{request.param}.json").read_text(encoding="utf-8"))
+
+
+def shown(database, kept):
+    trials = database.trials().sort_values("number")
+    return {str(key): kept.table(part["value"]) for key, part in trials.groupby(["study", "sampler", "split", "seed"])}
+
+
+def test_it_shows_what_it_showed(old, kept):
+    path, before = old
+    with hpo.StudyDatabase(path) as database:
+        assert shown(database, kept) == before
+        assert set(database.runs()["state"]) == {"done"}
+
+
+@pytest.mark.slow
+def test_its_runs_go_on_as_if_they_had_never_stopped(old, kept, tmp_path):
+    path, before = old
+    more = [("kept-tree", "random", 1, 8), ("kept-tree", "tpe", 0, 15), ("kept-tree", "grid", 0, None)]
+    more += [("kept-tree", "random+racing", 0, 8), ("kept-built", "qmc", 0, 7), ("kept-drawn", "random", 0, 6)]
+    for study, sampler, seed, trials in more:
+        options = {"sampler": sampler, "seed": seed, "trials": trials, "progress": "none"}
+        went_on = hpo.run(kept.STUDIES[study], database=path, **options)
+        fresh = hpo.run(kept.STUDIES[study], database=tmp_path / "fresh.db", **options)
+        assert went_on.name.version == 1
+        stored = before[str((study, sampler, 0, seed))]
+        assert kept.table(went_on.trials["value"])[: len(stored)] == stored
+        assert np.allclose(went_on.trials["value"].astype(float), fresh.trials["value"].astype(float), equal_nan=True)
+
+
+@pytest.mark.slow
+def test_its_comparison_and_its_searches_go_on(old, kept):
+    path, before = old
+    comparison = hpo.compare(
+        kept.TREE, samplers=["random", "grid"], repetitions=3, trials=5, workers=1, database=path, progress="none"
+    )
+    assert comparison.table["repetitions"].tolist() == [3, 3] if "repetitions" in comparison.table else True
+    searches, X, y = kept.searches(path, n_extra=1)
+    with hpo.StudyDatabase(path) as database:
+        n_runs = len(database.runs())
+    for search in searches.values():
+        search.fit(X, y)
+        name = search.run_.name
+        stored = before[str((name.study, name.sampler, 0, name.seed))]
+        assert kept.table(search.cv_results_["mean_test_score"])[: len(stored)] == stored
+    with hpo.StudyDatabase(path) as database:
+        assert len(database.runs()) == n_runs
