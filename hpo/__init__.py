@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from hpo.errors import InvalidOption as InvalidOption
     from hpo.errors import InvalidSpace as InvalidSpace
     from hpo.errors import ModelTampered as ModelTampered
-    from hpo.errors import NoBrowser as NoBrowser
     from hpo.errors import NotComparable as NotComparable
     from hpo.errors import RunFailed as RunFailed
     from hpo.errors import RunInUse as RunInUse
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 
 _ERRORS = (
     "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
-    "NoBrowser", "NotComparable", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
+    "NotComparable", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
     "UnknownPruner", "UnknownSampler", "UnknownStudy", "UnstorableModel", "UnsuitablePruner", "UnsuitableSampler",
     "UntrustedModel", "UnusableDatabase",
     "WorkerBroken",

@@ -202,6 +202,6 @@ def _add_common(
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", metavar="FILE", help="write it to FILE.csv, FILE.parquet or FILE.json")
+    parser.add_argument("--output", metavar="FILE", help="write it to FILE.csv, FILE.json or FILE.parquet")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     _add_common(parser)

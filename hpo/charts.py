@@ -1,4 +1,4 @@
-"""One picture of a few lines over one axis, as Plotly figure, as file, and in characters for terminals."""
+"""One picture of a few lines over one axis, as figure, as file, and in characters for terminals."""
 
 import math
 import os
@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.comparison.drawing import COLORS, INK, MUTED, Figure, empty_figure, safe
-from hpo.comparison.images import FORMATS, check_browser, write_figure
+from hpo.comparison.images import FORMATS, write_figure
 from hpo.comparison.report import Section, page
 from hpo.errors import InvalidOption
+from hpo.figures.figure import COLORS, Axis, Band, Figure, Label, Look, Mark, Panel, Points, Rule
+from hpo.figures.figure import Line as LineMark
 
 _N_LETTERS = 15  # of a line in a terminal; more would hide it
 
@@ -58,42 +59,27 @@ class Chart:
     mark: tuple[float, str] | None = None
 
     def figure(self) -> Figure:
-        """As a Plotly figure."""
-        figure = empty_figure(self.title, self.caption, height=450, x=safe(self.x_label), y=safe(self.y_label))
-        for line, color in zip(self.lines, COLORS, strict=False):
-            x, y = np.asarray(line.x, dtype=float), np.asarray(line.y, dtype=float)
+        """As a figure."""
+        looks = [Look(color) for color, _ in zip(COLORS, self.lines, strict=False)]
+        marks: list[Mark] = []
+        for line, look in zip(self.lines, looks, strict=True):
             if line.spread is not None:
-                spread = np.nan_to_num(np.asarray(line.spread, dtype=float))
-                known = np.isfinite(y)
-                band = np.concatenate([(y + spread)[known], (y - spread)[known][::-1]])
-                figure.add_scatter(
-                    x=np.concatenate([x[known], x[known][::-1]]), y=band, fill="toself", fillcolor=_veil(color),
-                    line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, name=f"{line.name} spread",
-                )  # fmt: skip
-            figure.add_scatter(
-                x=x, y=y, name=safe(line.name), mode="lines+markers" if line.is_joined else "markers",
-                line={"color": color, "width": 2.5}, marker={"color": color, "size": 6},
-                hovertemplate="%{x:.4~g}: %{y:.4~g}",
-            )  # fmt: skip
+                x, y = np.asarray(line.x, dtype=float), np.asarray(line.y, dtype=float)
+                spread, known = np.nan_to_num(np.asarray(line.spread, dtype=float)), np.isfinite(y)
+                marks.append(Band(x=x[known], low=(y - spread)[known], high=(y + spread)[known], look=look))
+        for line, look in zip(self.lines, looks, strict=True):
+            marks.append(_mark(line, look))
         if self.mark is not None:
-            at, text = self.mark
-            figure.add_vline(x=at, line={"color": MUTED, "dash": "dot"})
-            figure.add_annotation(
-                x=math.log10(at) if self.is_log else at, y=1, yref="paper", yanchor="bottom", text=safe(text),
-                showarrow=False, font={"color": INK},
-            )  # fmt: skip
-        if self.is_log:
-            figure.update_xaxes(type="log", exponentformat="none")
-        if self.ticks:
-            figure.update_xaxes(tickvals=list(self.ticks), ticktext=[safe(label) for label in self.ticks.values()])
-        return figure
+            marks.append(Rule(x=self.mark[0], text=self.mark[1]))
+        ticks = {value: Label("", label) for value, label in self.ticks.items()} if self.ticks else None
+        x_axis = Axis(title=self.x_label, is_log=self.is_log, ticks=ticks)
+        return Figure(self.title, self.caption, (Panel(x=x_axis, y=Axis(title=self.y_label), marks=tuple(marks)),))
 
     def write(self, path: "str | PathLike[str]", sentences: Sequence[str] = ()) -> None:
         """Write it as HTML that opens offline, with what it says, or as PNG, SVG or PDF.
 
         Raises:
             InvalidOption: another ending, or a file that cannot be written.
-            NoBrowser: a picture is wanted and there is no Chrome or Chromium.
         """
         check_figure_path(path)
         if Path(fspath(path)).suffix.lower() != ".html":
@@ -160,7 +146,7 @@ def check_figure_path(path: "str | PathLike[str]") -> None:
     """Raise where a figure cannot be written to a path, before what it shows is computed.
 
     Raises:
-        InvalidOption, NoBrowser: as in :meth:`Chart.write`.
+        InvalidOption: as in :meth:`Chart.write`.
     """
     kind = Path(fspath(path)).suffix.lower().removeprefix(".")
     if kind not in (*FORMATS, "html"):
@@ -168,8 +154,6 @@ def check_figure_path(path: "str | PathLike[str]") -> None:
         raise InvalidOption(f"--figure {fspath(path)!r}: the ending decides the format; allowed are {allowed}")
     if not os.access(Path(fspath(path)).absolute().parent, os.W_OK):
         raise InvalidOption(f"--figure {fspath(path)!r}: its folder does not exist or cannot be written")
-    if kind != "html":
-        check_browser()
 
 
 def _known(line: Line) -> list[tuple[float, float]]:
@@ -193,6 +177,8 @@ def _letters(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _veil(color: str) -> str:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.18)"
+def _mark(line: Line, look: Look) -> Mark:
+    hover = "%{x:.4~g}: %{y:.4~g}"
+    if line.is_joined:
+        return LineMark(x=line.x, y=line.y, look=look, name=line.name, most_symbols=None, symbol_size=6, hover=hover)
+    return Points(x=line.x, y=line.y, look=look, name=line.name, size=6, in_legend=True, hover=hover)

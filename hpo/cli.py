@@ -202,8 +202,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         if arguments.output:
             together.to_html(arguments.output)
         if arguments.figures:
-            drawn = {f"{c.study}-{name}": figure for c in comparisons for name, figure in c.figures.items()}
-            write_figures(drawn | together.figures, arguments.figures)
+            drawn = {f"{c.study}-{name}": figure for c in comparisons for name, figure in c.drawn.items()}
+            write_figures(drawn | together.drawn, arguments.figures)
     if not arguments.json:
         text.say("hpo list shows the runs, hpo dashboard the trials")
     return STOPPED if is_cut else DONE

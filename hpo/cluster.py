@@ -4,6 +4,7 @@ A task runs in a thread of a Dask worker and hands its unit to an evaluator (:mo
 worker, so that a fit that crashes, hangs or explodes ends its evaluator and nothing else.
 """
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -76,6 +77,8 @@ class Workers:
         self._cluster: LocalCluster | None = None
         self._slots: dict[str, int] = {"": workers} if isinstance(workers, int) else {}
         self._client = self._start_local(workers) if isinstance(workers, int) else self._connect(workers)
+        dasks_loop: Any = self._client.loop  # a thread of its own
+        dasks_loop.asyncio_loop.set_exception_handler(_report)
         try:
             if isinstance(workers, str):
                 self._wait_for_a_worker(workers, note)
@@ -232,6 +235,18 @@ class Workers:
         self._client.close(timeout=2)
         if self._cluster is not None:
             self._cluster.close(timeout=2)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what goes wrong in Dask's loop, but for the alarm clocks of senders that have ended.
+
+    `distributed.batched.BatchedSend` sleeps until its next message is due. Where its loop ends within those
+    milliseconds, nobody reads that the time is over, and asyncio would say so on standard error, after our last line.
+    """
+    future, error = context.get("future"), context.get("exception")
+    if isinstance(error, TimeoutError) and not isinstance(future, asyncio.Task):
+        return
+    loop.default_exception_handler(context)
 
 
 def _lost() -> ClusterLost:

@@ -90,10 +90,6 @@ class NotComparable(HpoError):
     """Runs that differ in more than their sampler."""
 
 
-class NoBrowser(HpoError):
-    """Figures were to be written as files where no browser can draw them."""
-
-
 class UnstorableModel(HpoError):
     """A fitted estimator that the format asked for cannot hold."""
 

@@ -68,6 +68,10 @@ def write_frame(frame: pd.DataFrame, path: str) -> None:
         raise InvalidOption(f"--output {path!r}: the ending decides the format; allowed are {', '.join(writers)}")
     try:
         writers[suffix]()
+    except ImportError as error:  # pyarrow takes more than the rest of pandas, and only Parquet needs it
+        raise InvalidOption(
+            f"--output {path!r}: Parquet needs pyarrow: pip install 'hpo-studies[parquet]', or give .csv or .json"
+        ) from error
     except OSError as error:
         raise InvalidOption(f"--output {path!r} cannot be written: {error.strerror or error}") from error
     say(f"wrote {counted(len(frame), 'row')} to {path}")

@@ -4,9 +4,7 @@ import base64
 import itertools
 import json
 import re
-import struct
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -15,12 +13,12 @@ from comparison_frames import METRIC, SAMPLERS, all_figures, frames
 from plotly.offline import get_plotlyjs
 from selenium.webdriver.support.ui import WebDriverWait
 
-import hpo
 from hpo.comparison import figures, side_figures
 from hpo.comparison.curves import incumbent_bands
 from hpo.comparison.drawing import Rows, styles, tick_label
-from hpo.comparison.images import write_figures
 from hpo.comparison.report import Section, page
+from hpo.figures.figure import Label
+from hpo.figures.plotly_figure import plotly_figure
 from hpo.units import Metric
 
 ACCURACY = Metric("accuracy", 1)
@@ -82,7 +80,7 @@ def lines(figure):
 @pytest.mark.parametrize("against", ["trial", "seconds", "fit_seconds"])
 def test_incumbents_are_steps_errors_positive_with_a_band_and_the_reference(against):
     given = frames(n_samplers=3, n_repetitions=8, n_trials=60)
-    figure = figures.incumbents(given["curves"], given["reference"], METRIC, against)
+    figure = plotly_figure(figures.incumbents(given["curves"], given["reference"], METRIC, against))
     assert [trace.name for trace in lines(figure)] == list(SAMPLERS[:3])
     assert {trace.line.shape for trace in figure.data} == {"hv"}
     assert all(min(trace.y) > 0 for trace in lines(figure))
@@ -100,7 +98,7 @@ def test_incumbents_are_steps_errors_positive_with_a_band_and_the_reference(agai
 
 def test_a_score_is_drawn_as_it_is():
     curves = curves_of([(1, 0.5), (2, 0.75)])
-    figure = figures.incumbents(curves, REFERENCE.assign(value=np.nan), ACCURACY)
+    figure = plotly_figure(figures.incumbents(curves, REFERENCE.assign(value=np.nan), ACCURACY))
     assert list(lines(figure)[0].y) == [0.5, 0.75]
     assert not figure.layout.shapes  # the reference failed
     assert not [trace for trace in figure.data if trace.fill]  # one run has no interval
@@ -108,14 +106,14 @@ def test_a_score_is_drawn_as_it_is():
 
 def test_the_picture_does_not_follow_an_awful_first_trial():
     curves = curves_of([(1, -1000.0)] + [(t, -1 - 1 / t) for t in range(2, 30)])
-    low, high = figures.incumbents(curves, REFERENCE, METRIC).layout.yaxis.range
+    low, high = figures.incumbents(curves, REFERENCE, METRIC).panels[0].y.limits
     assert 0 < low < 1.1
     assert high < 5
 
 
 def test_final_values_are_a_point_per_run_and_the_median_with_failures():
     finals = pd.DataFrame({"sampler": "a", "repetition": [0, 1, 2], "split": [4, 5, 6], "value": [-1.0, np.nan, -3.0]})
-    figure = figures.finals(finals, REFERENCE, METRIC)
+    figure = plotly_figure(figures.finals(finals, REFERENCE, METRIC))
     points, median = figure.data
     assert points.x[[0, 2]].tolist() == [1, 3]
     assert "split 4" in points.text[0]
@@ -126,7 +124,7 @@ def test_final_values_are_a_point_per_run_and_the_median_with_failures():
 
 def test_a_reference_far_away_does_not_squash_the_points():
     finals = pd.DataFrame({"sampler": "a", "repetition": [0, 1], "split": [0, 1], "value": [-1.0, -1.1]})
-    figure = figures.finals(finals, REFERENCE, METRIC)
+    figure = plotly_figure(figures.finals(finals, REFERENCE, METRIC))
     assert not figure.layout.shapes
     assert "The reference, 3.000, is outside" in figure.layout.meta["caption"]
 
@@ -139,7 +137,7 @@ def test_superiority_is_a_forest_with_a_line_at_one_half():
         "superiority_low": 0.57,
         "superiority_high": 0.86,
     }
-    figure = figures.superiority(pd.DataFrame([{**row, "p_holm": 0.01, "verdict": "real"}]))
+    figure = plotly_figure(figures.superiority(pd.DataFrame([{**row, "p_holm": 0.01, "verdict": "real"}])))
     trace = figure.data[0]
     assert trace.x[0] == 0.75
     assert trace.error_x.array[0] == pytest.approx(0.11)
@@ -150,11 +148,11 @@ def test_superiority_is_a_forest_with_a_line_at_one_half():
 
 def test_the_survival_curve_falls_at_each_hit_and_ends_at_the_budget():
     times = pd.DataFrame({"sampler": "a", "repetition": range(4), "hit": [3, 5, 5, np.nan], "budget": 10})
-    trace = figures.time_to_target(times).data[0]
+    trace = plotly_figure(figures.time_to_target(times)).data[0]
     at = dict(zip(trace.x, trace.y, strict=True))
     assert (at[0], at[3], at[5], at[10]) == (1, 0.75, 0.25, 0.25)
     assert trace.line.shape == "hv"
-    never = figures.time_to_target(times.assign(hit=np.nan)).data[0]
+    never = plotly_figure(figures.time_to_target(times.assign(hit=np.nan))).data[0]
     assert set(never.y) == {1}
 
 
@@ -163,37 +161,37 @@ def test_the_test_is_drawn_against_validation_where_both_are_known():
         {"sampler": ["a", "a", "b"], "split": 0, "repetition": [0, 1, 0], "value": [-1.0, -2, -3],
          "test": [-1.5, np.nan, -2]}
     )  # fmt: skip
-    figure = figures.test_against_validation(finals, METRIC)
+    figure = plotly_figure(figures.test_against_validation(finals, METRIC))
     a, b, diagonal = figure.data
     assert (list(a.x), list(a.y)) == ([1], [1.5])
     assert (list(b.x), list(b.y)) == ([3], [2])
     assert list(diagonal.x) == list(diagonal.y) == [1, 3]
-    nothing = figures.test_against_validation(finals.assign(test=np.nan), METRIC)
+    nothing = plotly_figure(figures.test_against_validation(finals.assign(test=np.nan), METRIC))
     assert nothing.layout.annotations[0].text == "the test rows were not opened"
 
 
 def test_ranks_of_demsar_are_joined_where_they_are_closer_than_the_critical_difference():
     ranks = pd.DataFrame({"sampler": ["C4.5", "m", "cf", "m+cf"], "rank": [3.143, 2.0, 2.893, 1.964]})
-    figure = side_figures.ranks(ranks, 1.25, 14)
-    assert [x for x in figure.data[1].x if x is not None] == [1.964, 3.143]  # Demsar 2006: none differs
-    closer = side_figures.ranks(ranks, 1.0).data[1]
-    assert [x for x in closer.x if x is not None] == [1.964, 2.893, 2.893, 3.143]
+    figure = plotly_figure(side_figures.ranks(ranks, 1.25, 14))
+    assert [x for x in figure.data[1].x if np.isfinite(x)] == [1.964, 3.143]  # Demsar 2006: none differs
+    closer = plotly_figure(side_figures.ranks(ranks, 1.0)).data[1]
+    assert [x for x in closer.x if np.isfinite(x)] == [1.964, 2.893, 2.893, 3.143]
     assert figure.layout.yaxis.ticktext[0] == "<b>m+cf</b>"
-    assert len(side_figures.ranks(ranks, np.nan).layout.annotations) == 0
+    assert len(plotly_figure(side_figures.ranks(ranks, np.nan)).layout.annotations) == 0
 
 
 def test_costs_have_panels_of_their_own_and_failures_a_bar_per_kind():
     given = frames(n_samplers=3, n_repetitions=4, n_trials=20)
-    figure = side_figures.cost(given["finals"])
+    figure = plotly_figure(side_figures.cost(given["finals"]))
     titles = [figure.layout[f"xaxis{i}"].title.text for i in ("", 2, 3, 4)]
     assert [title.split()[2] for title in titles] == ["fitting", "scoring", "the", "in"]
     medians = [trace for trace in figure.data if trace.name == "median"]
     expected = given["finals"].groupby("sampler", sort=False)["fit_seconds"].median()
     assert medians[0].x == pytest.approx(expected)
-    bars = side_figures.failures(given["failures"]).data
+    bars = plotly_figure(side_figures.failures(given["failures"])).data
     assert sum(len(bar.x) for bar in bars) == len(given["failures"])
     assert sum(sum(bar.x) for bar in bars) == given["failures"]["count"].sum()
-    nothing = side_figures.failures(given["failures"].iloc[:0])
+    nothing = plotly_figure(side_figures.failures(given["failures"].iloc[:0]))
     assert nothing.layout.annotations[0].text == "no trial failed"
 
 
@@ -203,7 +201,7 @@ def test_a_sampler_looks_the_same_in_every_figure_and_like_no_other():
     for one, other in itertools.combinations(looks.values(), 2):
         assert (one.color, one.dash) != (other.color, other.dash)
         assert (one.color, one.symbol) != (other.color, other.symbol)
-    drawn = all_figures(frames(n_samplers=9, n_repetitions=3, n_trials=10))
+    drawn = {name: plotly_figure(f) for name, f in all_figures(frames(9, 3, 10)).items()}
     for sampler in SAMPLERS[:9]:
         markers = {
             (trace.marker.color, trace.marker.symbol)
@@ -218,7 +216,7 @@ def test_a_row_is_as_high_as_its_label():
     rows = Rows([tick_label("a"), tick_label("tpe(n_startup_trials=20, multivariate=True)"), tick_label("<b>")], 24)
     assert rows.heights.tolist() == [24, 60, 24]
     assert rows.centers.tolist() == [12, 54, 96]
-    assert rows.labels[2] == "<b>&lt;b&gt;</b>"
+    assert rows.labels[2] == Label("<b>")
 
 
 class Outline(HTMLParser):
@@ -431,48 +429,3 @@ def test_several_studies_are_drawn_on_one_page(opened, tmp_path):
     assert browser.get_log("browser") == []
     assert len(browser.execute_script(MARKS)) == 1 + 2 * 9
     assert browser.execute_script(OVERFLOW) <= 0
-
-
-@pytest.mark.slow
-def test_figures_are_written_as_real_images(browser, tmp_path):
-    drawn = all_figures(frames(n_samplers=2, n_repetitions=3, n_trials=10))
-    wanted = {"finals": drawn["finals"], "digits/cost": drawn["cost"]}
-    paths = write_figures(wanted, tmp_path / "new" / "figures")
-    assert [path.name for path in paths] == ["finals.png", "finals.svg", "digits-cost.png", "digits-cost.svg"]
-    head = paths[0].read_bytes()[:24]
-    assert head.startswith(b"\x89PNG")
-    assert struct.unpack(">II", head[16:24]) == (1800, 2 * drawn["finals"].layout.height)
-    assert ElementTree.parse(paths[1]).getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    assert "Final values" in paths[1].read_text(encoding="utf-8")
-
-
-def test_without_a_browser_nothing_is_written_and_one_line_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr("choreographer.browsers.chromium.get_chrome_download_path", lambda **_: tmp_path / "no")
-    monkeypatch.setattr("choreographer.browsers.chromium.get_old_chrome_download_path", lambda: tmp_path / "no")
-    figure = side_figures.failures(frames(n_samplers=1, n_repetitions=1, n_trials=2)["failures"])
-    with pytest.raises(hpo.NoBrowser, match="install chromium") as caught:
-        write_figures({"failures": figure}, tmp_path / "figures")
-    assert caught.value.exit_code == 2
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "figures").exists()
-
-
-def test_folders_and_formats_are_checked_first(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(hpo.InvalidOption, match="is a file: give a folder"):
-        write_figures({}, tmp_path / "file")
-    for formats in (["gif"], "png"):
-        with pytest.raises(hpo.InvalidOption, match=r"formats=.*: give a list of png, svg, pdf"):
-            write_figures({}, tmp_path, formats)
-
-
-def test_a_browser_that_does_not_start_is_said_in_one_line(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
-    monkeypatch.setattr("choreographer.browsers.chromium.get_chrome_download_path", lambda **_: tmp_path / "no")
-    monkeypatch.setattr("choreographer.browsers.chromium.get_old_chrome_download_path", lambda: tmp_path / "no")
-    figure = side_figures.failures(frames(n_samplers=1, n_repetitions=1, n_trials=2)["failures"])
-    with pytest.raises(hpo.NoBrowser, match="does not start: install"):
-        write_figures({"failures": figure}, tmp_path / "figures")
-    assert not (tmp_path / "figures").exists()
-    assert capfd.readouterr().err == ""

@@ -1,7 +1,10 @@
 """Real workers: evaluator processes behind Dask, here and behind a scheduler in other processes."""
 
+import asyncio
 import contextlib
 import dataclasses
+import datetime
+import gc
 import os
 import signal
 import socket
@@ -20,6 +23,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_info
+from tornado import locks
 
 import hpo
 from hpo import CrossValidation, Int
@@ -240,6 +244,24 @@ def test_nothing_listens_to_the_network(tmp_path, study):
 
 
 # --- a cluster of other processes ---
+
+
+def test_an_alarm_clock_that_dask_leaves_behind_is_no_last_word(capfd, caplog):
+    engine = Workers(1, None)
+    loop = engine._client.loop
+    asleep = threading.Event()
+
+    def leave_behind():
+        locks.Event().wait(timeout=datetime.timedelta(milliseconds=1))  # as distributed.batched does; nobody reads it
+        asyncio.get_running_loop().create_future().set_exception(ValueError("a true fault"))
+        loop.call_later(0.05, asleep.set)
+
+    loop.add_callback(leave_behind)
+    assert asleep.wait(60)
+    engine.close()
+    gc.collect()
+    assert "a true fault" in caplog.text
+    assert "Timeout" not in caplog.text + "".join(capfd.readouterr())
 
 
 def free_port() -> int:

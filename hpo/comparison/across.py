@@ -5,17 +5,21 @@ import itertools
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hpo.comparison import pages
-from hpo.comparison.drawing import Figure
 from hpo.comparison.measures import as_losses
 from hpo.comparison.result import Comparison
 from hpo.comparison.statistics import Friedman, friedman, holm, nemenyi_cd, superiority, superiority_test
 from hpo.errors import NotComparable
+from hpo.figures.figure import Figure
+from hpo.figures.plotly_figure import plotly_figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 FEWEST_STUDIES = 5  # below which ranks across studies say nothing
 
@@ -105,9 +109,14 @@ class AcrossStudies:
         return said
 
     @functools.cached_property
-    def figures(self) -> dict[str, Figure]:
-        """``ranks``, from five studies on."""
+    def drawn(self) -> dict[str, Figure]:
+        """The figure ``ranks``, from five studies on, whoever draws it."""
         return pages.rank_figures(self)
+
+    @functools.cached_property
+    def figures(self) -> "dict[str, go.Figure]":
+        """``ranks`` as a Plotly figure, from five studies on."""
+        return {name: plotly_figure(figure) for name, figure in self.drawn.items()}
 
     def to_html(self, path: "str | PathLike[str]") -> None:
         """Write one self-contained page with a section for each study."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hpo.comparison import figures as drawn
 from hpo.comparison import side_figures
-from hpo.comparison.drawing import Figure
 from hpo.comparison.report import Section, main_part, page
+from hpo.figures.figure import Figure
 from hpo.units import counted
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _CLOCKS = {"trial": "trials", "seconds": "seconds", "fit_seconds": "fit-seconds"
 
 
 def figures(comparison: "Comparison") -> dict[str, Figure]:
-    """Plotly figures by name, those left out that would show nothing."""
+    """Draw the figures by name, those left out that would show nothing."""
     metric, samplers = comparison.metric, comparison.plan.labels
     curves, finals, reference = comparison.curves, comparison.finals, comparison.reference
     made = {
@@ -51,7 +51,7 @@ def comparison_page(comparisons: Sequence["Comparison"], together: "AcrossStudie
     if len(sections) == 1:
         return page(sections[0].title, sections)
     assert together is not None  # several are put together first
-    first = Section("All studies", sentences=together.sentences(), figures=together.figures)
+    first = Section("All studies", sentences=together.sentences(), figures=together.drawn)
     return page("Samplers compared on several studies", [first, *sections])
 
 
@@ -76,7 +76,7 @@ def _section(comparison: "Comparison") -> Section:
         rows=rows,
         warnings=comparison.warnings(),
         advice=[*conclusions.advice, f"To tune with it: {comparison.command}"],
-        figures=comparison.figures,
+        figures=comparison.drawn,
         made=comparison.made,
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 
-from hpo.comparison.drawing import Figure
+from hpo.figures.figure import Figure
+from hpo.figures.plotly_figure import plotly_figure
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class Section:
         rows: cells of the table.
         warnings: what limits the answers.
         advice: what to do next.
-        figures: Plotly figures by name (unique in the section); the heading is the figure's title, the caption its
-            ``layout.meta["caption"]``.
+        figures: by name (unique in the section), with their headings and captions.
         made: how it was made, name to text: versions, seeds, hashes, the command.
     """
 
@@ -154,17 +154,15 @@ def _figure(name: str, figure: Figure, level: int) -> str:
     """Heading, place and data of a figure; the page's script draws it there."""
     from plotly.io.json import to_json_plotly
 
-    content = figure.to_plotly_json()
+    content = plotly_figure(figure).to_plotly_json()
     layout = content["layout"]
-    heading = str((layout.pop("title", None) or {}).get("text") or name)
-    meta = layout.pop("meta", None)
-    caption = str(meta.get("caption", "")) if isinstance(meta, dict) else ""
-    layout["margin"] = {**layout.get("margin", {}), "t": 24}  # the title is the page's
+    del layout["title"], layout["meta"]  # they are the page's
+    layout["margin"] = {**layout["margin"], "t": 24}
     text = to_json_plotly(content, engine="json")
-    key, label, height = escape(name), escape(f"{heading}. {caption}"), int(layout.get("height", 450))
+    key, label, height = escape(name), escape(f"{figure.heading}. {figure.caption}"), int(layout["height"])
     return (
-        f'<figure>\n<h{level}>{escape(heading)}</h{level}>\n<div class="plot" id="{key}" role="img" '
-        f'aria-label="{label}" style="height: {height}px"></div>\n<figcaption>{escape(caption)}</figcaption>\n'
+        f'<figure>\n<h{level}>{escape(figure.heading)}</h{level}>\n<div class="plot" id="{key}" role="img" '
+        f'aria-label="{label}" style="height: {height}px"></div>\n<figcaption>{escape(figure.caption)}</figcaption>\n'
         f'<script type="application/json" id="{key}-data">{_embedded(text)}</script>\n</figure>\n'
     )
 

@@ -6,19 +6,23 @@ import shlex
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hpo.comparison import advice, measures, pages, sentences, tables
-from hpo.comparison.drawing import Figure
 from hpo.comparison.plan import Plan, Subject
 from hpo.comparison.pruned import pruned
 from hpo.comparison.terminal import incumbents_text
 from hpo.comparison.verdicts import Rules, judge, withdrawn
 from hpo.definition import StudyDefinition
+from hpo.figures.figure import Figure
+from hpo.figures.plotly_figure import plotly_figure
 from hpo.units import Metric
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 N_FIRST = 5  # trials that two samplers must not have in common
 
@@ -224,9 +228,14 @@ class Comparison:
         return sentences.rows(self)
 
     @functools.cached_property
-    def figures(self) -> dict[str, Figure]:
-        """Plotly figures by name."""
+    def drawn(self) -> dict[str, Figure]:
+        """Figures by name, whoever draws them."""
         return pages.figures(self)
+
+    @functools.cached_property
+    def figures(self) -> "dict[str, go.Figure]":
+        """Plotly figures by name."""
+        return {name: plotly_figure(figure) for name, figure in self.drawn.items()}
 
     def picture(self, *, width: int, color: bool) -> str:
         """The median incumbents drawn with characters."""

@@ -1,25 +1,13 @@
 """Figures beside the question which sampler is better: ranks over studies, cost and failures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from hpo.comparison.drawing import (
-    AXIS,
-    INK,
-    MUTED,
-    Figure,
-    Rows,
-    add_medians,
-    empty_figure,
-    safe,
-    say_nothing_to_draw,
-    spread,
-    styles,
-    tick_label,
-)  # fmt: skip
+from hpo.comparison.drawing import Rows, median_strokes, spread, styles, tick_label
+from hpo.figures.figure import INK, MUTED, PATTERNS, Axis, Bars, Figure, Line, Look, Mark, Note, Panel, Points, Strokes
 
 _COSTS = {
     "fit_seconds": "seconds of fitting",
@@ -27,7 +15,6 @@ _COSTS = {
     "sampler_seconds": "seconds of the sampler itself",
     "peak_memory_mb": "peak memory in MB",
 }
-_PATTERNS = ("", "/", "x", ".", "-", "|", "+", "\\")
 
 
 def ranks(
@@ -55,42 +42,34 @@ def ranks(
     joined = "; bars join samplers that lie closer than the critical difference, which describes and proves nothing"
     rows = Rows([tick_label(sampler) for sampler in ordered["sampler"]], 30)
     above = 14 * len(groups) + (60 if has_difference else 14)
-    figure = empty_figure(
-        "Ranks", f"Mean rank of each sampler{over}{joined if has_difference else ''}.",
-        height=120 + rows.total + above, x=f"mean rank{over} (1 is best)",
-    )  # fmt: skip
-    bars: list[tuple[float | None, float | None]] = []
-    leaders: list[tuple[float | None, float | None]] = []
+    bars: list[tuple[float, float]] = []
+    leaders: list[tuple[float, float]] = []
+    gap = (math.nan, math.nan)
     for lane, (first, last) in enumerate(groups):
         y = -10.0 - 14 * lane
-        bars += [(means[first], y), (means[last], y), (None, None)]
+        bars += [(means[first], y), (means[last], y), gap]
         for i in range(first, last + 1):
-            leaders += [(means[i], y), (means[i], rows.centers[i]), (None, None)]
-    for path, line in ((leaders, {"color": MUTED, "width": 1}), (bars, {"color": INK, "width": 6})):
-        figure.add_scatter(
-            x=[x for x, _ in path], y=[y for _, y in path], mode="lines", line=line, hoverinfo="skip", showlegend=False
-        )
+            leaders += [(means[i], y), (means[i], rows.centers[i]), gap]
+    marks: list[Mark] = [_path(leaders, MUTED, 1), _path(bars, INK, 6)]
     looks = styles(ranks, samplers)
-    for sampler, mean, center in zip(ordered["sampler"], means, rows.centers, strict=True):
-        figure.add_scatter(
-            x=[mean], y=[center], mode="markers", marker=looks[sampler].marker(12), showlegend=False,
-            name=safe(sampler), hovertemplate="mean rank %{x:.2f}",
-        )  # fmt: skip
+    marks += [
+        Points(x=[mean], y=[center], look=looks[sampler], name=sampler, size=12, hover="mean rank %{x:.2f}")
+        for sampler, mean, center in zip(ordered["sampler"], means, rows.centers, strict=True)
+    ]
     last_rank = float(max(len(ordered), 2))
     if has_difference:
         y = 22.0 - above
-        figure.add_scatter(
-            x=[1, 1 + critical_difference], y=[y, y], mode="lines+markers", line={"color": INK, "width": 2},
-            marker={"symbol": "line-ns", "size": 12, "line": {"color": INK, "width": 2}}, showlegend=False,
-            hoverinfo="skip", name="critical difference",
-        )  # fmt: skip
-        figure.add_annotation(
-            x=1, y=y, text=f"critical difference {critical_difference:.2f}", showarrow=False, xanchor="left",
-            yanchor="bottom", yshift=4,
-        )  # fmt: skip
+        marks += [
+            _path([(1, y), (1 + critical_difference, y)], INK, 2),
+            Strokes(x=[1, 1 + critical_difference], y=[y, y], name="critical difference", height=16, width=2),
+            Note(x=1, y=y, text=f"critical difference {critical_difference:.2f}"),
+        ]
         last_rank = max(last_rank, 1 + critical_difference)
-    rows.apply(figure, above=above)
-    return figure.update_xaxes(range=[0.8, last_rank + 0.2])
+    x = Axis(title=f"mean rank{over} (1 is best)", limits=(0.8, last_rank + 0.2))
+    return Figure(
+        "Ranks", f"Mean rank of each sampler{over}{joined if has_difference else ''}.",
+        (Panel(x=x, y=rows.axis(above=above), marks=tuple(marks), height=rows.total + above),),
+    )  # fmt: skip
 
 
 def cost(finals: pd.DataFrame, *, samplers: Sequence[str] | None = None) -> Figure:
@@ -102,27 +81,33 @@ def cost(finals: pd.DataFrame, *, samplers: Sequence[str] | None = None) -> Figu
     """
     looks = styles(finals, samplers)
     rows = Rows([tick_label(sampler) for sampler in looks], 24)
-    figure = empty_figure(
-        "Cost", "What one run cost: a point per run, the tall line their median. Each panel has a scale of its own.",
-        height=100 + (rows.total + 80) * len(_COSTS),
-    )  # fmt: skip
-    figure.set_subplots(len(_COSTS), 1, vertical_spacing=80 / (rows.total + 80) / len(_COSTS))
-    figure.update_xaxes(**AXIS).update_yaxes(**AXIS)
-    for panel, (column, name) in enumerate(_COSTS.items(), start=1):
-        medians = []
-        for (sampler, style), center in zip(looks.items(), rows.centers, strict=True):
-            values = finals.loc[finals["sampler"] == sampler].sort_values("repetition")[column].to_numpy(float)
-            values = values[np.isfinite(values)]
-            figure.add_scatter(
-                x=values, y=center + spread(len(values), 12), mode="markers", name=safe(sampler),
-                marker={**style.marker(6), "opacity": 0.75}, showlegend=False, hovertemplate="%{x:.4~g}",
-                row=panel, col=1,
-            )  # fmt: skip
-            medians.append(float(np.median(values)) if len(values) else math.nan)
-        add_medians(figure, medians, rows.centers, row=panel, col=1)
-        figure.update_xaxes(title={"text": name, "standoff": 6}, row=panel, col=1, **_scale(finals[column]))
-    rows.apply(figure)
-    return figure
+    panels = [
+        Panel(
+            x=_cost_axis(name, finals[column]), y=rows.axis(), marks=_costs(finals, column, looks, rows),
+            height=rows.total,
+        )
+        for column, name in _COSTS.items()
+    ]  # fmt: skip
+    caption = "What one run cost: a point per run, the tall line their median. Each panel has a scale of its own."
+    return Figure("Cost", caption, tuple(panels))
+
+
+def _costs(finals: pd.DataFrame, column: str, looks: Mapping[str, Look], rows: Rows) -> tuple[Mark, ...]:
+    marks: list[Mark] = []
+    medians = []
+    for (sampler, look), center in zip(looks.items(), rows.centers, strict=True):
+        values = finals.loc[finals["sampler"] == sampler].sort_values("repetition")[column].to_numpy(float)
+        values = values[np.isfinite(values)]
+        y = center + spread(len(values), 12)
+        marks.append(Points(x=values, y=y, look=look, name=sampler, size=6, opacity=0.75, hover="%{x:.4~g}"))
+        medians.append(float(np.median(values)) if len(values) else math.nan)
+    return (*marks, median_strokes(medians, rows.centers, height=26))
+
+
+def _cost_axis(title: str, values: pd.Series) -> Axis:
+    """Logarithmic where costs differ in orders of magnitude, else from zero."""
+    is_log = bool(values.min() > 0 and values.max() > 20 * values.min())
+    return Axis(title=title, is_log=is_log, from_zero=not is_log)
 
 
 def failures(failures: pd.DataFrame, *, samplers: Sequence[str] | None = None) -> Figure:
@@ -138,23 +123,26 @@ def failures(failures: pd.DataFrame, *, samplers: Sequence[str] | None = None) -
         "sampler", key=lambda names: names.map(order.index), kind="stable"
     )
     rows = Rows([tick_label(row.sampler, remark=row.kind) for row in ordered.itertuples()], 42)
-    figure = empty_figure(
+    marks = []
+    for i, (sampler, look) in enumerate(looks.items()):
+        mine = (ordered["sampler"] == sampler).to_numpy()
+        marks.append(
+            Bars(
+                lengths=ordered.loc[mine, "count"].to_numpy(), y=rows.centers[mine], look=look, name=sampler,
+                pattern=PATTERNS[i % len(PATTERNS)], hover="%{x}",
+            )
+        )  # fmt: skip
+    x = Axis(title="failed trials", limits=(0, 1.12 * float(failures["count"].max() if len(failures) else 1)))
+    return Figure(
         "Failures",
         "How many trials failed, by sampler and kind of error; a failed trial uses budget and is never the best.",
-        height=120 + max(rows.total, 60), x="failed trials",
-    )  # fmt: skip
-    if failures.empty:
-        return say_nothing_to_draw(figure, "no trial failed")
-    for i, (sampler, style) in enumerate(looks.items()):
-        mine = (ordered["sampler"] == sampler).to_numpy()
-        figure.add_bar(
-            x=ordered.loc[mine, "count"].to_numpy(), y=rows.centers[mine], width=26, orientation="h",
-            marker={"color": style.color, "pattern": {"shape": _PATTERNS[i % len(_PATTERNS)]}}, showlegend=False,
-            name=safe(sampler), text=ordered.loc[mine, "count"],
-            textposition="outside", cliponaxis=False, hovertemplate="%{x}",
-        )  # fmt: skip
-    rows.apply(figure)
-    return figure.update_xaxes(range=[0, 1.12 * float(failures["count"].max())])
+        (Panel(x=x, y=rows.axis(), marks=tuple(marks), height=max(rows.total, 60)),),
+        nothing="no trial failed" if failures.empty else "",
+    )
+
+
+def _path(points: Sequence[tuple[float, float]], color: str, width: float) -> Line:
+    return Line(x=[x for x, _ in points], y=[y for _, y in points], look=Look(color), width=width)
 
 
 def _groups(means: np.ndarray, critical_difference: float) -> list[tuple[int, int]]:
@@ -165,10 +153,3 @@ def _groups(means: np.ndarray, critical_difference: float) -> list[tuple[int, in
         if last > first and (not found or last > found[-1][1]):
             found.append((first, last))
     return found
-
-
-def _scale(values: pd.Series) -> dict[str, str]:
-    """Logarithmic where costs differ in orders of magnitude, else from zero."""
-    if values.min() > 0 and values.max() > 20 * values.min():
-        return {"type": "log"}
-    return {"rangemode": "tozero"}

@@ -1,0 +1,1 @@
+"""Figures: one description of what is drawn (`figure`), drawn by Plotly on pages and by matplotlib in files."""
