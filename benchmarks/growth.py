@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 import hpo
 from benchmarks.listing import fill
@@ -20,8 +22,6 @@ from benchmarks.tables import at_least, print_goal, print_machine, print_table
 from hpo import records
 from hpo.session import StudySession
 from hpo.space import configuration_key
-from optuna.distributions import FloatDistribution
-from optuna.trial import TrialState, create_trial
 
 SIZES = (1_000, 10_000, 30_000, 100_000)
 RUNS = (100, 1_000, 5_000)
@@ -94,6 +94,7 @@ def cost(arguments: list[str], *, limit: float) -> Cost:
     """Run a command to its end, or kill it after so many seconds."""
     begun = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # who uses a package has it compiled
     process = subprocess.Popen(
         arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tempfile.gettempdir()
     )

@@ -5,16 +5,16 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from hpo import frames, locks, records
+from hpo import frames, locks, records, trial_columns
 from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
 from hpo.opening import as_url, clear_errors, create_mysql_tables, engine_options, prepare_file, set_pragmas
 from hpo.results import LearningCurve
@@ -175,18 +175,58 @@ class StudyDatabase:
         with clear_errors(self.name):
             return dict(self.storage.get_study_system_attrs(study_id))
 
-    def optuna_trials(self, study_id: int) -> list[FrozenTrial]:
-        """A run's trials as Optuna reads them, in number order."""
-        with clear_errors(self.name):
-            return self.storage.get_all_trials(study_id, deepcopy=False)
+    def optuna_trials(
+        self,
+        study_id: int,
+        *where: "sa.ColumnElement[bool]",
+        attributes: Collection[str] | None = None,
+        has_params: bool = True,
+        has_folds: bool = True,
+    ) -> list[FrozenTrial]:
+        """A run's trials as Optuna reads them, in number order, or parts of them; see :mod:`hpo.trial_columns`."""
+        with self._reading() as connection:
+            return trial_columns.read_trials(
+                connection, study_id, *where, attributes=attributes, has_params=has_params, has_folds=has_folds
+            )
 
     def trial(self, run: str, number: int) -> FrozenTrial | None:
         """One trial as Optuna reads it, or None where there is none."""
-        with clear_errors(self.name):
-            with contextlib.suppress(KeyError, UnknownRun):
-                trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id(run), number)
-                return self.storage.get_trial(trial_id)
+        try:
+            found = self.optuna_trials(self.study_id(run), records.trials.c.number == number)
+        except UnknownRun:
             return None
+        return found[0] if found else None
+
+    def best_trial(self, study_id: int) -> FrozenTrial | None:
+        """The first of the complete trials with the highest value, or None where none is complete."""
+        with self._reading() as connection:
+            number = trial_columns.best_number(connection, study_id)
+            if number is None:
+                return None
+            return trial_columns.read_trials(connection, study_id, records.trials.c.number == number)[0]
+
+    def state_counts(self, study_id: int) -> dict[TrialState, int]:
+        """How many trials a run has in each state."""
+        with self._reading() as connection:
+            return trial_columns.state_counts(connection, study_id)
+
+    def run_ids(self) -> dict[str, int]:
+        """Name -> Optuna's id, of every study in the database."""
+        with self._reading() as connection:
+            return {
+                name: int(i)
+                for i, name in connection.execute(sa.select(records.studies.c.study_id, records.studies.c.study_name))
+            }
+
+    def trial_counts(self) -> dict[int, int]:
+        """Run's id -> how many trials it has."""
+        with self._reading() as connection:
+            return trial_columns.trial_counts(connection)
+
+    def strange_runs(self) -> set[int]:
+        """Ids of the runs that something else has written to."""
+        with self._reading() as connection:
+            return trial_columns.strange_runs(connection)
 
     def version_hashes(self, study: str) -> dict[int, dict[str, str]]:
         """For each version of a study with runs here: the hashes its runs were made with."""

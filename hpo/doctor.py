@@ -1,7 +1,7 @@
 """A check-up of a study database: what is wrong, and the command that mends it."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -42,10 +42,15 @@ def examine(database: StudyDatabase) -> Iterator[Finding]:
         )
     runs = database.runs()
     ours = runs[runs["study"].notna()]
+    ids, counts, strange = database.run_ids(), database.trial_counts(), database.strange_runs()
     for row in ours.to_dict("records"):
-        yield from _trials(database, row["run"])
-        yield from _lost(database, row["run"])
-        yield from _interrupted(database, row)
+        study_id = ids.get(str(row["run"]))
+        if study_id is None:  # deleted meanwhile
+            continue
+        if study_id in strange:
+            yield from _trials(database, str(row["run"]), study_id)
+        yield from _lost(database, str(row["run"]), study_id, counts.get(study_id, 0))
+        yield from _interrupted(database, row, study_id)
     for study in ours["study"].unique():
         yield from _definition(database, str(study))
 
@@ -66,8 +71,8 @@ def _integrity(database: StudyDatabase) -> Iterator[Finding]:
         )
 
 
-def _trials(database: StudyDatabase, run: str) -> Iterator[Finding]:
-    for position, trial in enumerate(database.optuna_trials(database.study_id(run))):
+def _trials(database: StudyDatabase, run: str, study_id: int) -> Iterator[Finding]:
+    for position, trial in enumerate(database.optuna_trials(study_id, attributes=("configuration",))):
         is_ours = "configuration" in trial.user_attrs and trial.state.is_finished()
         if trial.number != position or not is_ours:
             yield Finding(
@@ -78,9 +83,8 @@ def _trials(database: StudyDatabase, run: str) -> Iterator[Finding]:
             return
 
 
-def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
-    study_id = database.study_id(run)
-    n_lost = database.n_lost(study_id, len(database.optuna_trials(study_id)))
+def _lost(database: StudyDatabase, run: str, study_id: int, n_found: int) -> Iterator[Finding]:
+    n_lost = database.n_lost(study_id, n_found)
     if n_lost:
         plural = "trials that were recorded are" if n_lost > 1 else "trial that was recorded is"
         yield Finding(
@@ -90,11 +94,10 @@ def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
         )
 
 
-def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[Finding]:
+def _interrupted(database: StudyDatabase, row: "dict[Hashable, object]", study_id: int) -> Iterator[Finding]:
     run = str(row["run"])
     if row["sampler"] in RESERVED or str(row["state"]).startswith("done"):
         return
-    study_id = database.study_id(run)
     stored = database.attributes(study_id).get("holder")
     try:
         with locks.locked(database.engine, database.path, study_id):
