@@ -165,7 +165,7 @@ def of_start(folder: Path) -> dict[str, Cost]:
     commands = {"hpo list": ("list", *database), "hpo studies": ("studies",), "hpo samplers": ("samplers",)}
     commands["hpo doctor"] = ("doctor", *database)
     return {
-        name: min((cost(command(*given), limit=60) for _ in range(5)), key=lambda found: found.wall)
+        name: min((cost(command(*given), limit=60) for _ in range(5)), key=lambda found: found.cpu or 60.0)
         for name, given in commands.items()
     }
 
@@ -213,7 +213,8 @@ def _goals(start: dict[str, Cost], trials: dict[int, dict[str, Cost]], runs: dic
         (runs, 5_000, "StudyDatabase.trials()", 8.0, 600.0),
     ]
     for name, found in start.items():
-        print_goal(name, f"{found.wall:.2f} s in all", "0.7 s or less", is_met=found.wall <= 0.7)
+        is_met = found.cpu is not None and found.cpu <= 0.7
+        print_goal(name, f"{found.cpu:.2f} s of CPU in all", "0.7 s or less", is_met=is_met)
     for table, size, name, seconds, megabytes in goals:
         if size in table:
             found = table[size][name]

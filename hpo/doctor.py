@@ -1,7 +1,7 @@
 """A check-up of a study database: what is wrong, and the command that mends it."""
 
 import shlex
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -40,10 +40,9 @@ def examine(database: StudyDatabase) -> Iterator[Finding]:
             "Optuna made the tables: they lose fractions of a second, texts beyond 64 KB and names that differ by case",
             " ".join(repairs),
         )
-    runs = database.runs()
-    ours = runs[runs["study"].notna()]
+    ours = [row for row in database.run_rows() if row["study"] is not None]
     ids, counts, strange = database.run_ids(), database.trial_counts(), database.strange_runs()
-    for row in ours.to_dict("records"):
+    for row in ours:
         study_id = ids.get(str(row["run"]))
         if study_id is None:  # deleted meanwhile
             continue
@@ -51,8 +50,8 @@ def examine(database: StudyDatabase) -> Iterator[Finding]:
             yield from _trials(database, str(row["run"]), study_id)
         yield from _lost(database, str(row["run"]), study_id, counts.get(study_id, 0))
         yield from _interrupted(database, row, study_id)
-    for study in ours["study"].unique():
-        yield from _definition(database, str(study))
+    for study in dict.fromkeys(str(row["study"]) for row in ours):
+        yield from _definition(database, study)
 
 
 def _integrity(database: StudyDatabase) -> Iterator[Finding]:
@@ -94,7 +93,7 @@ def _lost(database: StudyDatabase, run: str, study_id: int, n_found: int) -> Ite
         )
 
 
-def _interrupted(database: StudyDatabase, row: "dict[Hashable, object]", study_id: int) -> Iterator[Finding]:
+def _interrupted(database: StudyDatabase, row: dict[str, object], study_id: int) -> Iterator[Finding]:
     run = str(row["run"])
     if row["sampler"] in RESERVED or str(row["state"]).startswith("done"):
         return

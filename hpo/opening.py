@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import optuna.storages._rdb
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -89,6 +90,19 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=60, check_same_thread=False)
     connection.execute("PRAGMA query_only=1")
     return connection
+
+
+def has_newest_schema(engine: sa.Engine) -> bool:
+    """Whether a database has Optuna's tables as the installed Optuna makes them, which is asked without alembic."""
+    versions = Path(str(optuna.storages._rdb.__file__)).parent / "alembic" / "versions"
+    names = [path.stem.rstrip("_") for path in versions.glob("v*.py")]
+    newest = max(names, key=lambda name: [int(part) if part.isdecimal() else part for part in name[1:].split(".")])
+    with engine.connect() as connection:
+        tables = set(sa.inspect(connection).get_table_names())
+        if not tables >= {"alembic_version", *BaseModel.metadata.tables}:
+            return False
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    return found == [newest]
 
 
 def set_pragmas(connection: Any, _: Any) -> None:
