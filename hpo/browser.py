@@ -63,7 +63,7 @@ class Browser:
         run = next((run for run in self._comparisons.runs() if run.study_id == study_id), None)
         if run is None:
             return ""
-        best = None if run.best is None else self._database.storage.get_best_trial(study_id)
+        best = None if run.best is None else self._database.best_trial(study_id)
         place = (run.name.versioned_study, "reference", run.name.split)
         reference = (
             other.best

@@ -80,7 +80,7 @@ def trials(connection: sa.Connection, *, run: str | None = None, study: str | No
     order = np.argsort(ids)
     places = _Places(ids[order], positions[order])
     codes, study_ids = pd.factorize(base.pop("study_id"))
-    names: dict[int, str] = dict(connection.execute(which).tuples().all())
+    names = {study_id: str(name) for study_id, name in connection.execute(which)}
     identities = [_identity(names[study_id]) for study_id in study_ids]
     for column in reversed(IDENTITY):
         values = pd.Series([identity[column] for identity in identities])

@@ -61,7 +61,7 @@ def read_trials(
         else:
             query = query.join(t.trials, columns.trial_id == table.c.trial_id).where(*wanted)
         query = query.where(*only)
-        return connection.execute(query if order is None else query.order_by(table.c[order]))
+        return connection.execute(query if order is None else query.order_by(table.c[order])).fetchall()
 
     values: dict[int, list[float]] = {}
     for trial_id, _, value, kind in of(t.trial_values, "objective", "value", "value_type", order="objective"):
