@@ -59,7 +59,11 @@ class StudyDatabase:
             self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
                 self.was_created = prepare_file(self.path, must_exist=must_exist)
-            self.engine: sa.Engine = sa.create_engine(self._url, **engine_options(self._url))
+            if self._url.get_backend_name() == "sqlite" and self.path is None:  # in memory: it is its engine's
+                self.storage = self._optunas()
+                self.engine: sa.Engine = self.storage.engine
+            else:
+                self.engine = sa.create_engine(self._url, **engine_options(self._url))
             self._closer = weakref.finalize(self, self.engine.dispose)  # whoever forgets to close it
             if self.path is not None:
                 sa.event.listen(self.engine, "connect", set_pragmas)
@@ -80,18 +84,20 @@ class StudyDatabase:
 
         Made when it is first asked for: to look at the schema it imports alembic, which takes a third of a second.
         """
+        storage = self._optunas()
+        storage.engine.dispose()
+        storage.engine = storage._version_manager.engine = self.engine
+        storage.scoped_session.remove()
+        storage.scoped_session.configure(bind=self.engine)
+        return storage
+
+    def _optunas(self) -> RDBStorage:
         # The schema is checked by ourselves: an exception in there would leave its connections open.
-        storage = RDBStorage(
+        return RDBStorage(
             self.url.replace("{", "{{").replace("}", "}}"),
             engine_kwargs=engine_options(self._url),
             skip_compatibility_check=True,
         )
-        storage.engine.dispose()
-        storage.engine = self.engine
-        storage.scoped_session.remove()
-        storage.scoped_session.configure(bind=self.engine)
-        storage._version_manager.engine = self.engine
-        return storage
 
     def _check_schema(self) -> None:
         found, known = self.storage.get_current_version(), self.storage.get_head_version()

@@ -29,6 +29,8 @@ _OPTUNA_TABLES = {"studies", "trials", "version_info"}
 _MYSQL = ("mysql", "mariadb")
 _DRAFT = ".hpo-new-"
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+# With the connection that the locks belong to a process has five at most, whatever its workers: a server has a hundred.
+_POOL = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 _HOW = "write sqlite:///FILE, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME"
 
 
@@ -61,9 +63,9 @@ def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
 def engine_options(url: sa.URL) -> dict[str, Any]:
     """How SQLAlchemy opens a database of this kind."""
     if url.get_backend_name() in _MYSQL:  # its default locks gaps that other runs insert into
-        return {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        return {**_POOL, "isolation_level": "READ COMMITTED"}
     if url.get_backend_name() != "sqlite":
-        return {"pool_pre_ping": True}
+        return dict(_POOL)
     if url.database in (None, "", ":memory:"):
         return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
     path = Path(str(url.database))
