@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.errors import InvalidOption
+from hpo.safe_csv import safe_cell
 from hpo.units import Metric, counted, format_duration
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
@@ -60,7 +61,7 @@ def table(header: list[str], rows: list[list[str]], *, n_left: int = 1) -> None:
 def write_frame(frame: "pd.DataFrame", path: str) -> None:
     """Write a frame as CSV, Parquet or JSON, by the file's ending."""
     writers: dict[str, Callable[[], Any]] = {
-        ".csv": lambda: frame.to_csv(path, index=False),
+        ".csv": lambda: _of_safe_cells(frame).to_csv(path, index=False),
         ".parquet": lambda: _of_one_type(frame).to_parquet(path, index=False),
         ".json": lambda: Path(path).write_text(to_json(frame), encoding="utf-8"),
     }
@@ -72,6 +73,13 @@ def write_frame(frame: "pd.DataFrame", path: str) -> None:
     except OSError as error:
         raise InvalidOption(f"--output {path!r} cannot be written: {error.strerror or error}") from error
     say(f"wrote {counted(len(frame), 'row')} to {path}")
+
+
+def _of_safe_cells(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame without texts that a spreadsheet would run."""
+    texts = [name for name in frame if not hasattr(frame[name].dtype, "kind") or frame[name].dtype.kind not in "iufbM"]
+    made_safe = frame.assign(**{str(name): frame[name].map(safe_cell, na_action="ignore") for name in texts})
+    return made_safe.rename(columns=safe_cell)
 
 
 def _of_one_type(frame: "pd.DataFrame") -> "pd.DataFrame":
