@@ -1,9 +1,11 @@
 """The database as optuna-dashboard reads it: fast where it asks often, and closed to changes unless told otherwise."""
 
 import contextvars
+import copy
 import json
 from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -16,6 +18,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import records as t
+from hpo.trial_columns import read_trials
 
 ASKED: contextvars.ContextVar[int | None] = contextvars.ContextVar("asked", default=None)
 """Optuna's id of the one study that the request is about; its page would read every study's attributes otherwise."""
@@ -25,11 +28,27 @@ _NOTE, _NOTE_VERSION = "dashboard:note_str:", "dashboard:note_ver"  # where optu
 NOTE_PART = 2045  # characters of a note in one attribute, as optuna-dashboard cuts it
 
 
+@dataclass
+class _Kept:
+    """The trials of a study that have ended, in the order of their ids, as long as it is the same study.
+
+    Attributes:
+        name, begun: of the study, and when its first trial began; by these it is known.
+        trials: all up to the id ``last``.
+        last: the id.
+    """
+
+    name: str
+    begun: datetime | None
+    trials: list[FrozenTrial] = field(default_factory=list)
+    last: int = -1
+
+
 class BrowsedStorage(BaseStorage):
     """A database behind optuna-dashboard.
 
-    Trials come from Optuna's cached storage, which is 10 times faster on large studies than the bare one. Studies come
-    in four statements instead of several for each.
+    Trials are read by columns, which is 10 times faster on large studies than Optuna's objects. Studies come in four
+    statements instead of several for each.
 
     Args:
         storage: the database's.
@@ -41,7 +60,7 @@ class BrowsedStorage(BaseStorage):
     def __init__(self, storage: RDBStorage, *, writable: bool, note: Callable[[int], str]) -> None:
         self._storage, self._writable, self._note = storage, writable, note
         self._cached = get_storage(storage)
-        self._seen: dict[int, tuple[str, datetime | None]] = {}
+        self._studies: dict[int, _Kept] = {}
         self._lock = Lock()
 
     # --- reading ---
@@ -83,23 +102,34 @@ class BrowsedStorage(BaseStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """The study's trials."""
-        self._forget_what_was_deleted(study_id)
-        return self._cached.get_all_trials(study_id, deepcopy=deepcopy, states=states)
+        """The study's trials: those that have ended are read once, in columns."""
+        with self._lock, self._storage.engine.connect() as connection:
+            kept = self._kept(connection, study_id)
+            new = read_trials(connection, study_id, t.trials.c.trial_id > kept.last)
+            trials = sorted([*kept.trials, *new], key=lambda trial: trial.number) if new else list(kept.trials)
+            for trial in sorted(new, key=lambda trial: trial._trial_id):
+                if not trial.state.is_finished():
+                    break
+                kept.trials.append(trial)
+                kept.last = trial._trial_id
+        found = [trial for trial in trials if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
 
-    def _forget_what_was_deleted(self, study_id: int) -> None:
-        """Begin with an empty cache where the study of this id is another: SQLite gives ids of deleted rows again."""
+    def _kept(self, connection: sa.Connection, study_id: int) -> "_Kept":
+        """What is kept of a study; nothing where the study of this id is another: SQLite gives ids again."""
         trial, study = t.trials.c, t.studies.c
         query = sa.select(study.study_name, trial.datetime_start).where(study.study_id == study_id)
         first = query.join(t.trials, (trial.study_id == study.study_id) & (trial.number == 0), isouter=True)
-        with self._storage.engine.connect() as connection:
-            row = connection.execute(first).first()
-        with self._lock:
-            seen = self._seen.get(study_id)
-            if row is not None and seen is not None and (seen[0] != row[0] or seen[1] not in (None, row[1])):
-                self._cached, self._seen = get_storage(self._storage), {}
-            if row is not None:
-                self._seen[study_id] = (row[0], row[1])
+        row = connection.execute(first).first()
+        if row is None:
+            self._studies.pop(study_id, None)
+            return _Kept("", None)
+        kept = self._studies.get(study_id)
+        if kept is None or kept.name != row[0] or kept.begun not in (None, row[1]):
+            kept = self._studies[study_id] = _Kept(row[0], row[1])
+            self._cached = get_storage(self._storage)
+        kept.begun = row[1]
+        return kept
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """The study's best trial."""

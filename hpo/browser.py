@@ -10,9 +10,10 @@ from hpo import records as t
 from hpo.browsed_storage import BrowsedStorage
 from hpo.comparison_site import ComparisonSite
 from hpo.database import StudyDatabase
-from hpo.freshness import Answers, Changes, with_insertion
+from hpo.freshness import Answers, Changes, collect, with_insertion
 from hpo.guards import WSGI, Environ
 from hpo.run_note import PATH, run_note
+from hpo.safe_csv import safe_csv
 
 # In the blue bar of each of optuna-dashboard's pages; its Content-Security-Policy allows styles, and no script here.
 _LINK = """<nav id="hpo" aria-label="Comparisons" title="{said}"
@@ -42,12 +43,24 @@ class Browser:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # which optuna-dashboard 0.21 takes for granted
         path = environ.get("PATH_INFO", "/")
+        if path.startswith("/csv/"):
+            return self._csv(environ, start_response)
         if path == PATH.rstrip("/") or path.startswith(PATH):
             return self._comparisons(environ, start_response)
         if path == "/dashboard" or path.startswith("/dashboard/"):
             return self._pages(environ, start_response)
         return self._app(environ, start_response)
+
+    def _csv(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """The table of a study's trials, without cells that a spreadsheet would run."""
+        status, headers, body = collect(self._app, environ)
+        if status.startswith("200"):
+            body = safe_csv(body.decode()).encode()
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start_response(status, [*kept, ("Content-Length", str(len(body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def is_empty(self) -> bool:
         """Whether the database has no study at all."""
@@ -63,7 +76,7 @@ class Browser:
         run = next((run for run in self._comparisons.runs() if run.study_id == study_id), None)
         if run is None:
             return ""
-        best = None if run.best is None else self._database.storage.get_best_trial(study_id)
+        best = None if run.best is None else self._database.best_trial(study_id)
         place = (run.name.versioned_study, "reference", run.name.split)
         reference = (
             other.best

@@ -1,5 +1,6 @@
 """Finding study definitions, by name or by path: those that ship, and those in ``studies/`` here."""
 
+import ast
 import hashlib
 import importlib.util
 import os
@@ -27,6 +28,15 @@ def study_files() -> dict[str, Path]:
             for path in sorted(folder.glob("[!_]*.py")):
                 found[normalised_name(path.stem)] = path
     return found
+
+
+def summary(path: Path) -> str:
+    """What a study's script says of itself, the first line of its docstring; it is not run, which takes seconds."""
+    try:
+        said = ast.get_docstring(ast.parse(path.read_bytes()))
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"cannot be loaded: {one_line(error)}"
+    return said.partition("\n")[0].rstrip(".") if said else "-"
 
 
 def find_study(given: "StudyDefinition | str | Path") -> StudyDefinition:

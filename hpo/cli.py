@@ -214,18 +214,19 @@ def _list(arguments: argparse.Namespace) -> int:
     from hpo.definition import normalised_name
 
     with _existing(arguments) as database:
-        runs = database.runs()
+        runs = database.run_rows()
         if arguments.study is not None:
-            wanted, known = normalised_name(arguments.study), runs["study"].dropna().unique()
+            wanted = normalised_name(arguments.study)
+            known = dict.fromkeys(row["study"] for row in runs if row["study"] is not None)
             names = [name for name in known if normalised_name(name) == wanted]
             if not names:
                 there = f"there are {', '.join(known)}" if len(known) else "it has no runs yet"
                 raise UnknownRun(f"no run of a study {arguments.study!r} in {database.name}; {there}")
-            runs = runs[runs["study"].isin(names)]
-        if arguments.output:
-            text.write_frame(runs, arguments.output)
-        elif arguments.json:
-            print(text.to_json(runs))
+            runs = [row for row in runs if row["study"] in names]
+        if arguments.output or arguments.json:
+            frame = database.runs()
+            frame = frame[frame["run"].isin([row["run"] for row in runs])]
+            text.write_frame(frame, arguments.output) if arguments.output else print(text.to_json(frame))
         else:
             text.show_runs(runs)
     return DONE

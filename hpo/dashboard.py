@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterable
@@ -38,6 +39,9 @@ PORT = 8080
 _THREADS = 8
 _WILDCARDS = ("0.0.0.0", "::")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MOST_CONNECTIONS, _FEWEST_CONNECTIONS = 2000, 50
+_OTHER_FILES = 200  # descriptors for the database, answers on disk, and Python itself
+_IDLE_SECONDS = 20  # after which a connection is closed that has not asked for anything
 _REFRESH = 5  # seconds after which the page of an empty database looks again
 
 
@@ -77,7 +81,7 @@ class Dashboard:
         if self.token is not None:
             guarded = with_token(guarded, self.token, f"hpo_dashboard_{self.port}")
         guarded = with_headers(only_hosts(guarded, _names(host)))
-        self._server = waitress.create_server(guarded, sockets=[listening], threads=_THREADS, ident=None)
+        self._server = waitress.create_server(guarded, sockets=[listening], **_limits())
 
     @property
     def name(self) -> str:
@@ -236,6 +240,37 @@ class _Source:
         refresh = f'<meta http-equiv="refresh" content="{_REFRESH};url=/">\n'
         body = respond(start_response, "200 OK", document("hpo dashboard", main, head=refresh), headers=headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+
+def _limits() -> dict[str, Any]:
+    """What of connections and answers the server holds: half-open requests must not keep others out.
+
+    waitress takes no connection beyond its limit, which is 100 otherwise, and looks for those to close while it takes
+    none. ``select`` fails beyond 1,024 descriptors, ``poll`` does not. An answer that nobody fetches is kept in a
+    file, where a thread would wait for its reader otherwise.
+    """
+    files = _MOST_CONNECTIONS + _OTHER_FILES
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        files = files if soft == resource.RLIM_INFINITY else min(files, soft)
+    return {
+        "threads": _THREADS,
+        "ident": None,
+        "connection_limit": max(files - _OTHER_FILES, _FEWEST_CONNECTIONS),
+        "backlog": 1024,
+        "channel_timeout": _IDLE_SECONDS,
+        "cleanup_interval": _IDLE_SECONDS // 4,
+        "asyncore_use_poll": True,
+        "outbuf_high_watermark": 2**40,
+        "max_request_header_size": 2**16,
+        "max_request_body_size": 2**26,
+    }
 
 
 def _names(host: str) -> set[str]:

@@ -1,24 +1,37 @@
 """The study database: Optuna's own tables in one SQLite file or server, opened safely and read as data frames."""
 
 import contextlib
+import functools
+import json
 import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from hpo import frames, locks, records
+from hpo import locks, records, run_rows, trial_columns
 from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
-from hpo.opening import as_url, clear_errors, create_mysql_tables, engine_options, prepare_file, set_pragmas
+from hpo.opening import (
+    as_url,
+    clear_errors,
+    create_mysql_tables,
+    engine_options,
+    has_newest_schema,
+    prepare_file,
+    set_pragmas,
+)
 from hpo.results import LearningCurve
 from hpo.run_name import RunName, unknown_run
+from hpo.timed_trials import TimedTrial, timed_trials
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
 
@@ -47,26 +60,45 @@ class StudyDatabase:
             self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
                 self.was_created = prepare_file(self.path, must_exist=must_exist)
-            with locks.creating(self._url, engine_options(self._url)) as connection:
-                create_mysql_tables(connection)
-                # The schema is checked below: an exception in there would leave its connections open.
-                self.storage = RDBStorage(
-                    self.url.replace("{", "{{").replace("}", "}}"),
-                    engine_kwargs=engine_options(self._url),
-                    skip_compatibility_check=True,
-                )
-            self.engine: sa.Engine = self.storage.engine
+            if self._url.get_backend_name() == "sqlite" and self.path is None:  # in memory: it is its engine's
+                self.storage = self._optunas()
+                self.engine: sa.Engine = self.storage.engine
+            else:
+                self.engine = sa.create_engine(self._url, **engine_options(self._url))
             self._closer = weakref.finalize(self, self.engine.dispose)  # whoever forgets to close it
-            self._check_schema()
-            if self._url.get_backend_name() == "sqlite" and self.path is not None:
+            if self.path is not None:
                 sa.event.listen(self.engine, "connect", set_pragmas)
-                self.engine.dispose()  # connections that the storage opened lack the pragmas
+            if not has_newest_schema(self.engine):
+                with locks.creating(self._url, engine_options(self._url)) as connection:
+                    create_mysql_tables(connection)
+                    self._check_schema()
 
     def __reduce__(self) -> "tuple[type[StudyDatabase], tuple[str]]":
         return StudyDatabase, (self.url,)  # another process opens it by its address
 
     def __deepcopy__(self, memo: object) -> "StudyDatabase":
         return self  # as scikit-learn clones an estimator that has it
+
+    @functools.cached_property
+    def storage(self) -> RDBStorage:
+        """Optuna's storage on this database, for what is asked of Optuna itself.
+
+        Made when it is first asked for: to look at the schema it imports alembic, which takes a third of a second.
+        """
+        storage = self._optunas()
+        storage.engine.dispose()
+        storage.engine = storage._version_manager.engine = self.engine
+        storage.scoped_session.remove()
+        storage.scoped_session.configure(bind=self.engine)
+        return storage
+
+    def _optunas(self) -> RDBStorage:
+        # The schema is checked by ourselves: an exception in there would leave its connections open.
+        return RDBStorage(
+            self.url.replace("{", "{{").replace("}", "}}"),
+            engine_kwargs=engine_options(self._url),
+            skip_compatibility_check=True,
+        )
 
     def _check_schema(self) -> None:
         found, known = self.storage.get_current_version(), self.storage.get_head_version()
@@ -99,7 +131,8 @@ class StudyDatabase:
 
     def close(self) -> None:
         """Give back all connections."""
-        self.storage.remove_session()
+        if "storage" in self.__dict__:
+            self.storage.remove_session()
         self.engine.dispose()
 
     def __enter__(self) -> "StudyDatabase":
@@ -113,12 +146,19 @@ class StudyDatabase:
 
     # --- reading ---
 
-    def runs(self) -> pd.DataFrame:
+    def runs(self) -> "pd.DataFrame":
         """One row per run; columns as in :func:`hpo.frames.runs`."""
+        from hpo import frames  # pandas takes a third of a second, which not every command need wait for
+
         with self._reading() as connection:
             return frames.runs(connection)
 
-    def trials(self, run: str | None = None, *, study: str | None = None) -> pd.DataFrame:
+    def run_rows(self) -> list[dict[str, Any]]:
+        """The rows of :meth:`runs` as plain values, which are there sooner; None is what is missing."""
+        with self._reading() as connection:
+            return run_rows.run_rows(connection)
+
+    def trials(self, run: str | None = None, *, study: str | None = None) -> "pd.DataFrame":
         """One row per trial of one run, of one study (``name`` or ``name@2``), or of all.
 
         Columns: study, version, sampler, split, seed, number, state, value (the scorer's sign), started,
@@ -126,6 +166,8 @@ class StudyDatabase:
         """
         if run is not None:
             self.study_id(run)
+        from hpo import frames  # pandas takes a third of a second, which not every command need wait for
+
         with self._reading() as connection:
             return frames.trials(connection, run=run, study=study)
 
@@ -145,8 +187,12 @@ class StudyDatabase:
 
     def attributes(self, study_id: int) -> dict[str, Any]:
         """A run's attributes."""
-        with clear_errors(self.name):
-            return dict(self.storage.get_study_user_attrs(study_id))
+        return self._attributes(study_id, records.study_attributes)
+
+    def _attributes(self, study_id: int, table: sa.Table) -> dict[str, Any]:
+        with self._reading() as connection:
+            query = sa.select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
+            return {key: json.loads(value) for key, value in connection.execute(query)}
 
     def run_attributes(self, run: str) -> dict[str, Any]:
         """A run's attributes, or none where there is no such run."""
@@ -158,58 +204,99 @@ class StudyDatabase:
     def n_trials(self, run: str) -> int:
         """How many trials a run has; 0 where there is no such run."""
         with self._reading() as connection:
-            return frames.n_trials(connection, run)
+            return run_rows.n_trials(connection, run)
 
     def held_runs(self) -> set[str]:
         """Names of the runs that somebody records, or recorded when it died."""
         with self._reading() as connection:
-            return frames.held_runs(connection)
+            return run_rows.held_runs(connection)
 
     def attribute_of_runs(self, key: str) -> dict[str, Any]:
         """Run -> this attribute of it, for those that have it."""
         with self._reading() as connection:
-            return dict(frames.attribute(connection, key))
+            return dict(run_rows.attribute(connection, key))
 
     def sampler_state(self, study_id: int) -> dict[str, Any]:
         """Study system attributes that the run's sampler stored."""
-        with clear_errors(self.name):
-            return dict(self.storage.get_study_system_attrs(study_id))
+        return self._attributes(study_id, records.study_system_attributes)
 
-    def optuna_trials(self, study_id: int) -> list[FrozenTrial]:
-        """A run's trials as Optuna reads them, in number order."""
-        with clear_errors(self.name):
-            return self.storage.get_all_trials(study_id, deepcopy=False)
+    def optuna_trials(
+        self,
+        study_id: int,
+        *where: "sa.ColumnElement[bool]",
+        attributes: Collection[str] | None = None,
+        has_params: bool = True,
+        has_folds: bool = True,
+    ) -> list[FrozenTrial]:
+        """A run's trials as Optuna reads them, in number order, or parts of them; see :mod:`hpo.trial_columns`."""
+        with self._reading() as connection:
+            return trial_columns.read_trials(
+                connection, study_id, *where, attributes=attributes, has_params=has_params, has_folds=has_folds
+            )
 
     def trial(self, run: str, number: int) -> FrozenTrial | None:
         """One trial as Optuna reads it, or None where there is none."""
-        with clear_errors(self.name):
-            with contextlib.suppress(KeyError, UnknownRun):
-                trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id(run), number)
-                return self.storage.get_trial(trial_id)
+        try:
+            found = self.optuna_trials(self.study_id(run), records.trials.c.number == number)
+        except UnknownRun:
             return None
+        return found[0] if found else None
+
+    def best_trial(self, study_id: int) -> FrozenTrial | None:
+        """The first of the complete trials with the highest value, or None where none is complete."""
+        with self._reading() as connection:
+            number = trial_columns.best_number(connection, study_id)
+            if number is None:
+                return None
+            return trial_columns.read_trials(connection, study_id, records.trials.c.number == number)[0]
+
+    def state_counts(self, study_id: int) -> dict[TrialState, int]:
+        """How many trials a run has in each state."""
+        with self._reading() as connection:
+            return trial_columns.state_counts(connection, study_id)
+
+    def run_ids(self) -> dict[str, int]:
+        """Name -> Optuna's id, of every study in the database."""
+        with self._reading() as connection:
+            return {
+                name: int(i)
+                for i, name in connection.execute(sa.select(records.studies.c.study_id, records.studies.c.study_name))
+            }
+
+    def trial_counts(self) -> dict[int, int]:
+        """Run's id -> how many trials it has."""
+        with self._reading() as connection:
+            return trial_columns.trial_counts(connection)
+
+    def strange_runs(self) -> set[int]:
+        """Ids of the runs that something else has written to."""
+        with self._reading() as connection:
+            return trial_columns.strange_runs(connection)
 
     def version_hashes(self, study: str) -> dict[int, dict[str, str]]:
         """For each version of a study with runs here: the hashes its runs were made with."""
         with self._reading() as connection:
-            return frames.version_hashes(connection, study)
+            return run_rows.version_hashes(connection, study)
 
     def versions_begun_anew(self, study: str) -> frozenset[int]:
         """The versions of a study that began because stored scores could not be reproduced."""
         runs = [RunName.parse(run) for run, anew in self.attribute_of_runs("begun_anew").items() if anew]
         return frozenset(run.version for run in runs if run.study == study)
 
-    def timed_trials(self, run: str) -> list[frames.TimedTrial]:
+    def timed_trials(self, run: str) -> list[TimedTrial]:
         """What the evaluated complete trials of a run took; none where there is no such run."""
         with self._reading() as connection:
-            return frames.timed_trials(connection, run)
+            return timed_trials(connection, run)
 
     def evaluations(self, context: str) -> dict[str, str]:
         """Key of each configuration that is COMPLETE in this context -> where: ``run#number``."""
         with self._reading() as connection:
-            return frames.evaluations(connection, context)
+            return run_rows.evaluations(connection, context)
 
-    def test_scores(self, study: str) -> pd.DataFrame:
+    def test_scores(self, study: str) -> "pd.DataFrame":
         """What the sealed test rows of a study said; columns as in :func:`hpo.frames.test_scores`."""
+        from hpo import frames  # pandas takes a third of a second, which not every command need wait for
+
         with self._reading() as connection:
             return frames.test_scores(connection, study)
 

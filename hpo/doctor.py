@@ -3,8 +3,8 @@
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
 import sqlalchemy as sa
 
 from hpo import locks
@@ -48,16 +48,20 @@ def examine(database: StudyDatabase, *, evaluate: bool = False) -> Iterator[Find
             "Optuna made the tables: they lose fractions of a second, texts beyond 64 KB and names that differ by case",
             " ".join(repairs),
         )
-    runs = database.runs()
-    ours = runs[runs["study"].notna()]
-    for row in ours.to_dict("records"):
-        yield from _trials(database, row["run"])
-        yield from _lost(database, row["run"])
-        yield from _interrupted(database, row)
-    for study in ours["study"].unique():
-        yield from _definition(database, str(study))
+    ours = [row for row in database.run_rows() if row["study"] is not None]
+    ids, counts, strange = database.run_ids(), database.trial_counts(), database.strange_runs()
+    for row in ours:
+        study_id = ids.get(str(row["run"]))
+        if study_id is None:  # deleted meanwhile
+            continue
+        if study_id in strange:
+            yield from _trials(database, str(row["run"]), study_id)
+        yield from _lost(database, str(row["run"]), study_id, counts.get(study_id, 0))
+        yield from _interrupted(database, row, study_id)
+    for study in dict.fromkeys(str(row["study"]) for row in ours):
+        yield from _definition(database, study)
         if evaluate:
-            yield from _outcomes(database, str(study), ours)
+            yield from _outcomes(database, study, ours)
 
 
 def _integrity(database: StudyDatabase) -> Iterator[Finding]:
@@ -76,8 +80,8 @@ def _integrity(database: StudyDatabase) -> Iterator[Finding]:
         )
 
 
-def _trials(database: StudyDatabase, run: str) -> Iterator[Finding]:
-    for position, trial in enumerate(database.optuna_trials(database.study_id(run))):
+def _trials(database: StudyDatabase, run: str, study_id: int) -> Iterator[Finding]:
+    for position, trial in enumerate(database.optuna_trials(study_id, attributes=("configuration",))):
         is_ours = "configuration" in trial.user_attrs and trial.state.is_finished()
         if trial.number != position or not is_ours:
             yield Finding(
@@ -88,9 +92,8 @@ def _trials(database: StudyDatabase, run: str) -> Iterator[Finding]:
             return
 
 
-def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
-    study_id = database.study_id(run)
-    n_lost = database.n_lost(study_id, len(database.optuna_trials(study_id)))
+def _lost(database: StudyDatabase, run: str, study_id: int, n_found: int) -> Iterator[Finding]:
+    n_lost = database.n_lost(study_id, n_found)
     if n_lost:
         plural = "trials that were recorded are" if n_lost > 1 else "trial that was recorded is"
         yield Finding(
@@ -100,11 +103,10 @@ def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
         )
 
 
-def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[Finding]:
+def _interrupted(database: StudyDatabase, row: dict[str, object], study_id: int) -> Iterator[Finding]:
     run = str(row["run"])
     if row["sampler"] in RESERVED or str(row["state"]).startswith("done"):
         return
-    study_id = database.study_id(run)
     stored = database.attributes(study_id).get("holder")
     try:
         with locks.locked(database.engine, database.path, study_id):
@@ -141,22 +143,25 @@ def _definition(database: StudyDatabase, study: str) -> Iterator[Finding]:
         )
 
 
-def _outcomes(database: StudyDatabase, study: str, runs: pd.DataFrame) -> Iterator[Finding]:
-    """Whether the definition that can be found by this name gives the scores that are stored."""
+def _outcomes(database: StudyDatabase, study: str, rows: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Whether the definition that can be found by this name gives the scores that are stored, split by split."""
     if normalised_name(study) not in study_files():
         return
     try:
         session = StudySession(find_study(study), database)
     except HpoError:  # it cannot be loaded, or changed: found already
         return
-    is_own = (runs["study"] == study) & (runs["version"] == session.version) & (runs["complete"] > 0)
-    for _, own in runs[is_own & (runs["sampler"] != "manual")].groupby("split"):
-        first = own.sort_values("sampler", key=lambda labels: labels != "reference").iloc[0]
-        timed = database.timed_trials(str(first["run"]))
+    first: dict[int, str] = {}  # of each split: the reference, where it was evaluated
+    for row in sorted(rows, key=lambda row: row["sampler"] != "reference"):
+        is_own = (row["study"], row["version"]) == (study, session.version) and row["sampler"] != "manual"
+        if is_own and int(row["complete"]) > 0:
+            first.setdefault(int(row["split"]), str(row["run"]))
+    for _, run in sorted(first.items()):
+        timed = database.timed_trials(run)
         if not timed:
             continue
         cheapest = min(timed, key=lambda trial: (trial.fold_seconds, trial.number))
-        found = session.reproduce(RunName.parse(str(first["run"])), cheapest.number)
+        found = session.reproduce(RunName.parse(run), cheapest.number)
         if found is not None and not found.holds:
             yield Finding(
                 f"{study} no longer gives its stored scores: {found.sentence}",

@@ -1,23 +1,20 @@
 """The database's tables as tidy pandas frames."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from optuna.distributions import json_to_distribution
-from optuna.trial import TrialState
 
 from hpo import records as t
 from hpo.errors import UnknownRun
 from hpo.run_name import RunName
+from hpo.run_rows import COMPLETE_VALUE, IDENTITY, SECONDS, run_rows
 
-HASHES = ("data", "split", "space", "estimator", "metric", "start")
-# Optuna gives a pruned trial its last score for a value; it is none that can be compared.
-_COMPLETE_VALUE = sa.case((t.trials.c.state == TrialState.COMPLETE, t.trial_values.c.value))
-_IDENTITY = ["study", "version", "sampler", "split", "seed"]
+_ROWS = 20_000  # of a table that are held as Python objects at a time
 
 
 def runs(connection: sa.Connection) -> pd.DataFrame:
@@ -29,56 +26,26 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
     fit_seconds, score_seconds, sampler_seconds (sums over trials, s), started, finished (UTC).
     Studies in the database that are no runs of this package have NaN where they have no such value.
     """
-    counts = (
-        sa.select(
-            t.trials.c.study_id,
-            *(
-                sa.func.sum(sa.case((t.trials.c.state == state, 1), else_=0)).label(name)
-                for name, state in (
-                    ("complete", TrialState.COMPLETE),
-                    ("failed", TrialState.FAIL),
-                    ("pruned", TrialState.PRUNED),
-                )
-            ),
-            sa.func.min(t.trials.c.datetime_start).label("started"),
-            sa.func.max(t.trials.c.datetime_complete).label("finished"),
-            sa.func.max(_COMPLETE_VALUE).label("best"),
-        )
-        .join(t.trial_values, t.trial_values.c.trial_id == t.trials.c.trial_id, isouter=True)
-        .group_by(t.trials.c.study_id)
-    )
-    table = _read(
-        connection, sa.select(t.studies.c.study_id, t.studies.c.study_name.label("run")).order_by(t.studies.c.study_id)
-    )
-    table = table.merge(_read(connection, counts), on="study_id", how="left")
-    table = table.merge(_seconds(connection), on="study_id", how="left")
-    table = table.merge(_run_attributes(connection), on="study_id", how="left")
-    for column in (*_IDENTITY, "budget", "metric", "metric_sign", "stopped"):
-        if column not in table:
-            table[column] = None
-    foreign = table["metric_sign"].isna()  # whose attributes may have the names of ours
-    table.loc[foreign, [*_IDENTITY, "budget", "metric", "stopped"]] = None
-    for column in ("complete", "failed", "pruned"):
-        table[column] = table[column].fillna(0).astype(int)
+    rows = run_rows(connection)
+    table = pd.DataFrame(rows, columns=[*_RUN_COLUMNS])
     for column in ("version", "split", "seed", "budget"):
         table[column] = pd.to_numeric(table[column]).astype("Int64")
-    table["best"] = table["best"].astype(float)
-    table["state"] = _run_states(table)
-    seconds = [c for c in ("fit_seconds", "score_seconds", "sampler_seconds") if c in table]
-    columns = [
-        "run",
-        *_IDENTITY,
-        "state",
-        "complete",
-        "failed",
-        "pruned",
-        "budget",
-        "best",
-        "metric",
-        "metric_sign",
-        *seconds,
-    ]
-    return table[[*columns, "started", "finished"]]
+    for column in ("complete", "failed", "pruned"):
+        table[column] = table[column].astype(int)
+    for column in ("best", *SECONDS):
+        table[column] = table[column].astype(float)
+    for column in ("study", "sampler", "metric", "metric_sign"):  # of which other Optuna studies have none
+        values = [np.nan if row[column] is None and column == "metric_sign" else row[column] for row in rows]
+        table[column] = pd.Series(values, dtype=object)
+    for column in ("started", "finished"):
+        table[column] = pd.to_datetime(table[column])
+    return table
+
+
+_RUN_COLUMNS = (
+    "run", *IDENTITY, "state", "complete", "failed", "pruned", "budget", "best", "metric", "metric_sign", *SECONDS,
+    "started", "finished",
+)  # fmt: skip
 
 
 def trials(connection: sa.Connection, *, run: str | None = None, study: str | None = None) -> pd.DataFrame:
@@ -97,10 +64,10 @@ def trials(connection: sa.Connection, *, run: str | None = None, study: str | No
         connection,
         sa.select(
             t.trials.c.trial_id,
-            wanted.c.study_name.label("run"),
+            t.trials.c.study_id,
             t.trials.c.number,
             sa.cast(t.trials.c.state, sa.String).label("state"),
-            _COMPLETE_VALUE.label("value"),
+            COMPLETE_VALUE.label("value"),
             t.trials.c.datetime_start.label("started"),
             t.trials.c.datetime_complete.label("finished"),
         )
@@ -108,56 +75,37 @@ def trials(connection: sa.Connection, *, run: str | None = None, study: str | No
         .join(t.trial_values, t.trial_values.c.trial_id == t.trials.c.trial_id, isouter=True)
         .order_by(wanted.c.study_id, t.trials.c.number),
     )
-    ids = sa.select(t.trials.c.trial_id).join(wanted, wanted.c.study_id == t.trials.c.study_id)
-    names = {name: _identity(name) for name in base["run"].unique()}
-    for column in reversed(_IDENTITY):
-        base.insert(1, column, [names[name][column] for name in base["run"]])
     base["value"] = base["value"].astype(float)
-    attributes, params = _trial_attributes(connection, ids), _params(connection, ids)
+    ids, positions = base.pop("trial_id").to_numpy(dtype=np.int64), np.arange(len(base))
+    order = np.argsort(ids)
+    places = _Places(ids[order], positions[order])
+    codes, study_ids = pd.factorize(base.pop("study_id"))
+    names = {study_id: str(name) for study_id, name in connection.execute(which)}
+    identities = [_identity(names[study_id]) for study_id in study_ids]
+    for column in reversed(IDENTITY):
+        values = pd.Series([identity[column] for identity in identities])
+        base.insert(0, column, values.take(codes).to_numpy() if len(codes) else values)
+    only = None if run is None and study is None else sa.select(which.subquery().c.study_id)
+    attributes = _trial_attributes(connection, only, places)
+    params = _params(connection, only, places)
     for name in [name for name in attributes if f"params_{name}" in params]:
         params[f"params_{name}"] = attributes.pop(name)  # the value, where the quantile of a distribution is searched
-    for part in (attributes, params):
-        base = base.merge(part, left_on="trial_id", right_index=True, how="left")
-    return base.drop(columns=["trial_id", "run"])
+    return pd.concat([base, pd.DataFrame({**attributes, **params}, index=base.index)], axis=1)
 
 
-def version_hashes(connection: sa.Connection, study: str) -> dict[int, dict[str, str]]:
-    """For each version of a study: the hashes that its first run was made with."""
-    rows = connection.execute(
-        sa.select(t.studies.c.study_name, t.study_attributes.c.key, t.study_attributes.c.value_json)
-        .join(t.study_attributes, t.study_attributes.c.study_id == t.studies.c.study_id)
-        .where(
-            t.study_attributes.c.key.in_([f"hash_{name}" for name in HASHES]),
-            sa.or_(
-                t.studies.c.study_name.startswith(f"{study}/", autoescape=True),
-                t.studies.c.study_name.startswith(f"{study}@", autoescape=True),
-            ),
-        )
-        .order_by(t.studies.c.study_id.desc())
-    )
-    versions: dict[int, dict[str, str]] = {}
-    for name, key, value in rows:
-        versions.setdefault(RunName.parse(name).version, {})[key.removeprefix("hash_")] = json.loads(value)
-    return versions
+class _Places:
+    """Trial's id -> its row in the frame."""
 
+    def __init__(self, ids: Any, positions: Any) -> None:
+        self._ids, self._positions = ids, positions
+        self.n = len(ids)
 
-def evaluations(connection: sa.Connection, context: str) -> dict[str, str]:
-    """Configuration key -> ``run#number`` of the first COMPLETE trial that was evaluated in this context."""
-    same = sa.select(t.study_attributes.c.study_id).where(
-        t.study_attributes.c.key == "context", t.study_attributes.c.value_json == json.dumps(context)
-    )
-    rows = connection.execute(
-        sa.select(t.trial_attributes.c.value_json, t.studies.c.study_name, t.trials.c.number)
-        .join(t.trials, t.trials.c.trial_id == t.trial_attributes.c.trial_id)
-        .join(t.studies, t.studies.c.study_id == t.trials.c.study_id)
-        .where(
-            t.trials.c.study_id.in_(same),
-            t.trials.c.state == TrialState.COMPLETE,
-            t.trial_attributes.c.key == "configuration",
-        )
-        .order_by(t.trials.c.trial_id.desc())
-    )
-    return {json.loads(key): f"{run}#{number}" for key, run, number in rows}
+    def of(self, ids: Any) -> tuple[Any, Any]:
+        """The rows of these trials, and which of them are there: others may have come meanwhile."""
+        at = np.searchsorted(self._ids, ids)
+        at[at == self.n] = 0
+        is_there = self._ids[at] == ids if self.n else np.zeros(len(ids), dtype=bool)
+        return self._positions[at], is_there
 
 
 def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
@@ -184,67 +132,74 @@ def _read(connection: sa.Connection, query: Any) -> pd.DataFrame:
     return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
 
-def _seconds(connection: sa.Connection) -> pd.DataFrame:
-    """Sums over the trials of each run of the attributes that are seconds."""
-    names = ("fit_seconds", "score_seconds", "sampler_seconds")
-    return _read(
-        connection,
-        sa.select(
-            t.trials.c.study_id,
-            *(
-                sa.func.sum(
-                    sa.case(
-                        (t.trial_attributes.c.key == name, sa.cast(t.trial_attributes.c.value_json, sa.Double)),
-                        else_=0.0,
-                    )
-                ).label(name)
-                for name in names
-            ),
-        )
-        .join(t.trials, t.trials.c.trial_id == t.trial_attributes.c.trial_id)
-        .where(t.trial_attributes.c.key.in_(names))
-        .group_by(t.trials.c.study_id),
-    )
-
-
-def _run_attributes(connection: sa.Connection) -> pd.DataFrame:
-    wanted = [*_IDENTITY, "budget", "metric", "metric_sign", "stopped"]
-    rows = _read(
-        connection,
-        sa.select(t.study_attributes.c.study_id, t.study_attributes.c.key, t.study_attributes.c.value_json).where(
-            t.study_attributes.c.key.in_(wanted)
-        ),
-    )
-    rows["value_json"] = [json.loads(value) for value in rows["value_json"]]
-    table = rows.pivot(index="study_id", columns="key", values="value_json")
-    return table.rename_axis(columns=None).reset_index()
-
-
-def _run_states(table: pd.DataFrame) -> list[str]:
-    told = table["complete"] + table["failed"] + table["pruned"]
-    stopped = table["stopped"].where(told < table["budget"].astype(float).fillna(np.inf))
-    states = np.where(told >= table["budget"].astype(float).fillna(np.inf), "done", "unfinished")
-    return [
-        f"done ({reason})" if isinstance(reason, str) else str(state)
-        for state, reason in zip(states, stopped, strict=True)
-    ]
-
-
 def _identity(name: str) -> dict[str, Any]:
     try:
         parsed = RunName.parse(name)
     except UnknownRun:  # somebody else's Optuna study in the same database
-        return dict.fromkeys(_IDENTITY)
-    return {column: getattr(parsed, column) for column in _IDENTITY}
+        return dict.fromkeys(IDENTITY)
+    return {column: getattr(parsed, column) for column in IDENTITY}
 
 
-def _trial_attributes(connection: sa.Connection, ids: Any) -> pd.DataFrame:
-    a = t.trial_attributes.c
-    rows = _read(connection, sa.select(a.trial_id, a.key, a.value_json).where(a.trial_id.in_(ids)))
-    table = rows.pivot(index="trial_id", columns="key", values="value_json").rename_axis(columns=None)
-    for column in table:
-        table[column] = _decoded(table[column])
-    return table
+def _of_studies(query: Any, table: sa.Table, studies: Any) -> Any:
+    """A query of a trials' table for the trials of these studies, or of all."""
+    if studies is None:
+        return query
+    return query.join(t.trials, t.trials.c.trial_id == table.c.trial_id).where(t.trials.c.study_id.in_(studies))
+
+
+def _grouped(rows: Iterable[Any], n_keys: int) -> dict[Any, tuple[list[Any], list[Any]]]:
+    """Key, of so many columns between the first and the last -> those two columns."""
+    found: dict[Any, tuple[list[Any], list[Any]]] = {}
+    for trial_id, *key, value in rows:
+        name = key[0] if n_keys == 1 else tuple(key)
+        columns = found.get(name)
+        if columns is None:
+            columns = found[name] = ([], [])
+        columns[0].append(trial_id)
+        columns[1].append(value)
+    return found
+
+
+def _trial_attributes(connection: sa.Connection, studies: Any, places: _Places) -> dict[str, Any]:
+    """Attribute -> its column, in the order of their names."""
+    a = t.trial_attributes
+    result = connection.execution_options(yield_per=_ROWS).execute(
+        _of_studies(sa.select(a.c.trial_id, a.c.key, a.c.value_json), a, studies)
+    )
+    parts: dict[str, list[tuple[Any, Any]]] = {}
+    for rows in result.partitions():
+        for key, (ids, texts) in _grouped(rows, 1).items():
+            where, is_there = places.of(np.array(ids, dtype=np.int64))
+            values = _decoded(pd.Series(texts, dtype=object))
+            values = np.asarray(values) if isinstance(values, pd.Series) else _objects(values)
+            parts.setdefault(key, []).append((where[is_there], values[is_there]))
+    return {key: _column(parts[key], places.n) for key in sorted(parts)}
+
+
+def _objects(values: list[Any]) -> Any:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _column(parts: list[tuple[Any, Any]], n: int) -> Any:
+    """One column out of pieces: whole numbers where all trials have one, else floats, else objects."""
+    kinds = {values.dtype.kind for _, values in parts}
+    where = np.concatenate([rows for rows, _ in parts])
+    if kinds <= set("iu") and len(where) == n:
+        whole = np.zeros(n, dtype=np.int64)
+        for rows, values in parts:
+            whole[rows] = values
+        return whole
+    if kinds <= set("iuf"):
+        numbers = np.full(n, np.nan)
+        for rows, values in parts:
+            numbers[rows] = values
+        return numbers
+    column = np.full(n, np.nan, dtype=object)
+    for rows, values in parts:
+        column[rows] = values.tolist() if values.dtype.kind != "O" else values
+    return pd.Series(column).infer_objects().to_numpy() if "O" not in kinds else pd.Series(list(column)).array
 
 
 def _decoded(column: pd.Series) -> Any:
@@ -255,78 +210,21 @@ def _decoded(column: pd.Series) -> Any:
         return [json.loads(value) if isinstance(value, str) else None for value in column]
 
 
-def _params(connection: sa.Connection, ids: Any) -> pd.DataFrame:
-    p = t.trial_params.c
-    rows = _read(
-        connection, sa.select(p.trial_id, p.param_name, p.param_value, p.distribution_json).where(p.trial_id.in_(ids))
+def _params(connection: sa.Connection, studies: Any, places: _Places) -> dict[str, Any]:
+    """``params_<name>`` -> its column, in the order of their names."""
+    p = t.trial_params
+    result = connection.execution_options(yield_per=_ROWS).execute(
+        _of_studies(sa.select(p.c.trial_id, p.c.param_name, p.c.distribution_json, p.c.param_value), p, studies)
     )
-    distributions = {text: json_to_distribution(text) for text in rows["distribution_json"].unique()}
-    values = [
-        distributions[text].to_external_repr(value)
-        for text, value in zip(rows["distribution_json"], rows["param_value"], strict=True)
-    ]
-    rows["value"] = ["None" if value is None else value for value in values]
-    table = rows.pivot(index="trial_id", columns="param_name", values="value").rename_axis(columns=None)
-    return table.infer_objects().add_prefix("params_")
-
-
-def n_trials(connection: sa.Connection, run: str) -> int:
-    """How many trials a run has."""
-    own = sa.select(t.studies.c.study_id).where(t.studies.c.study_name == run).scalar_subquery()
-    counted = sa.select(sa.func.count()).select_from(t.trials).where(t.trials.c.study_id == own)
-    return int(connection.execute(counted).scalar_one())
-
-
-def held_runs(connection: sa.Connection) -> set[str]:
-    """Names of the runs whose attributes name a holder."""
-    return {run for run, holder in attribute(connection, "holder") if holder is not None}
-
-
-def attribute(connection: sa.Connection, key: str) -> list[tuple[str, Any]]:
-    """(run, value) of every run that has this attribute."""
-    attributes = t.study_attributes
-    query = sa.select(t.studies.c.study_name, attributes.c.value_json)
-    query = query.join(attributes, attributes.c.study_id == t.studies.c.study_id).where(attributes.c.key == key)
-    return [(run, json.loads(value)) for run, value in connection.execute(query)]
-
-
-@dataclass(frozen=True)
-class TimedTrial:
-    """A complete trial that was evaluated, and not taken over from an equal one.
-
-    Attributes:
-        number: of the trial.
-        seconds: that its fits and scores took.
-        fold_seconds: the same for each of its folds.
-    """
-
-    number: int
-    seconds: float
-    fold_seconds: float
-
-
-def timed_trials(connection: sa.Connection, run: str) -> list[TimedTrial]:
-    """What the evaluated complete trials of a run took, in no order; none where there is no such run."""
-    names = ("fit_seconds", "score_seconds", "duplicate_of")
-    own = (
-        sa.select(t.trials.c.trial_id, t.trials.c.number)
-        .join(t.studies, t.studies.c.study_id == t.trials.c.study_id)
-        .where(t.studies.c.study_name == run, t.trials.c.state == TrialState.COMPLETE)
-    ).subquery()
-    attributes = sa.select(own.c.number, t.trial_attributes.c.key, t.trial_attributes.c.value_json).join(
-        own, own.c.trial_id == t.trial_attributes.c.trial_id
-    )
-    seconds: dict[int, float] = {}
-    taken_over = set()
-    for number, key, value in connection.execute(attributes.where(t.trial_attributes.c.key.in_(names))):
-        if key == "duplicate_of":
-            taken_over.add(number)
-        else:
-            seconds[number] = seconds.get(number, 0.0) + float(json.loads(value))
-    folds = sa.select(own.c.number, sa.func.count()).join(t.trial_folds, t.trial_folds.c.trial_id == own.c.trial_id)
-    n_folds = {int(row[0]): int(row[1]) for row in connection.execute(folds.group_by(own.c.number))}
-    return [
-        TimedTrial(number, total, total / n_folds[number])
-        for number, total in seconds.items()
-        if number in n_folds and number not in taken_over
-    ]
+    distributions: dict[str, Any] = {}
+    parts: dict[str, list[tuple[Any, Any]]] = {}
+    for rows in result.partitions():
+        for (name, text), (ids, numbers) in _grouped(rows, 2).items():
+            if text not in distributions:
+                distributions[text] = json_to_distribution(text).to_external_repr
+            external = distributions[text]
+            where, is_there = places.of(np.array(ids, dtype=np.int64))
+            values = ["None" if value is None else value for value in map(external, numbers)]
+            kept = pd.Series(values, dtype=object).infer_objects().to_numpy()
+            parts.setdefault(name, []).append((where[is_there], kept[is_there]))
+    return {f"params_{name}": _column(parts[name], places.n) for name in sorted(parts)}

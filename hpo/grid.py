@@ -35,6 +35,7 @@ class GridSampler(BaseSampler):
         self._tried: set[str] = set()
         self._again: list[Configuration] = []
         self._n_seen = 0
+        self._looks = True  # at the study for what was tried
         self._cells: dict[int, Configuration] = {}
         self._next: tuple[Configuration, str] | None = None  # the cell at the position, and its key
 
@@ -42,21 +43,35 @@ class GridSampler(BaseSampler):
         """Propose these again, first, although they were tried."""
         self._again.extend(configurations)
 
+    def remember(self, configurations: Iterable[Configuration]) -> None:
+        """Take these for what was tried so far; what comes is then noted as it is proposed, without a look at a study.
+
+        To look takes the longer the more trials there are.
+        """
+        self._looks = False
+        self._tried.update(map(self._space.key, configurations))
+
     def is_exhausted(self, study: Study) -> bool:
         """Whether no cell is left for the next trial."""
-        self._look(study.get_trials(deepcopy=False))
+        if self._looks:
+            self._look(study.get_trials(deepcopy=False))
         return not self._again and self._find() is None
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Choose the trial's cell: the first in the order that no earlier trial has tried."""
-        self._look(study.get_trials(deepcopy=False)[: trial.number])
-        if "fixed_params" in trial.system_attrs:  # a start configuration
+        if self._looks:
+            self._look(study.get_trials(deepcopy=False)[: trial.number])
+        start = trial.system_attrs.get("fixed_params")
+        if start is not None:  # a start configuration
             self._cells = {}
+            self._tried.update([self._space.key(start)] if not self._looks else [])
             return
         cell = self._again.pop(0) if self._again else self._find()
         if cell is None:
             raise UnsuitableSampler(f"all {self._space.grid_size} cells of the grid have been tried")
         self._cells = {trial.number: cell}
+        if not self._looks:
+            self._tried.add(self._space.key(cell))
 
     def _look(self, trials: list[FrozenTrial]) -> None:
         self._tried.update(self._space.key(trial.params) for trial in trials[self._n_seen :])

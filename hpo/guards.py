@@ -7,7 +7,6 @@ import json
 import re
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -197,12 +196,12 @@ def _is_same_origin(environ: Environ, host: str) -> bool:
 
 
 def _cookie(environ: Environ, name: str) -> str:
-    cookies: SimpleCookie = SimpleCookie()
-    try:
-        cookies.load(environ.get("HTTP_COOKIE", ""))
-    except CookieError:
-        return ""
-    return cookies[name].value if name in cookies else ""
+    """Our cookie, whatever other applications on this host have set: Python's own parser ends at what it dislikes."""
+    for part in environ.get("HTTP_COOKIE", "").split(";"):
+        key, _, value = part.partition("=")
+        if key.strip() == name:
+            return str(value.strip())
+    return ""
 
 
 def _equal(given: str, token: str) -> bool:

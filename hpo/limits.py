@@ -13,7 +13,7 @@ from hpo.terminator import is_within_noise
 DEFAULT_TRIALS = 50
 MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer
 _MOST_WORKERS = 1000
-_SECONDS = ("sampler_seconds", "fit_seconds", "score_seconds")
+SECONDS = ("sampler_seconds", "fit_seconds", "score_seconds")
 UNFINISHED = ("timeout", "interrupted")  # reasons to stop after which a run can be resumed
 
 
@@ -144,7 +144,7 @@ class Told:
         """Take note of the next trial."""
         self.n += 1
         if "duplicate_of" not in trial.user_attrs:  # whose seconds were another's
-            self.seconds += sum(float(trial.user_attrs.get(name, 0.0)) for name in _SECONDS)
+            self.seconds += sum(float(trial.user_attrs.get(name, 0.0)) for name in SECONDS)
         if trial.state != TrialState.COMPLETE or trial.value is None:
             return
         if self._complete is not None:

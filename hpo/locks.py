@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import socket
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,24 +142,101 @@ def _file_lock(path: Path, study_id: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _server_lock(engine: sa.Engine, key: str, seconds: float = 0) -> Iterator[sa.Connection]:
-    # The lock belongs to this connection and ends with it, however this process ends.
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()  # many locks may be held at once, and the pool is for reading and writing
-        if engine.dialect.name == "postgresql":
-            number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
-            taken, freed = sa.func.pg_try_advisory_lock(number), sa.func.pg_advisory_unlock(number)
-        else:
-            connection.exec_driver_sql("SET SESSION wait_timeout = 31536000")  # or it ends after 8 idle hours
-            # The server has one set of locks for all its databases.
-            name = sa.func.sha1(sa.func.concat_ws(" ", sa.func.database(), key))
-            taken, freed = sa.func.get_lock(name, 0), sa.func.release_lock(name)
-        until = time.monotonic() + seconds
-        while not connection.execute(sa.select(taken)).scalar():
-            if time.monotonic() >= until:
-                raise Taken
-            time.sleep(0.05)
-        try:
-            yield connection
-        finally:
-            with contextlib.suppress(sa.exc.DBAPIError):  # a connection that broke has lost the lock already
-                connection.execute(sa.select(freed))
+    with _SESSIONS_LOCK:
+        session = _SESSIONS.setdefault(engine, _Session(engine))
+    until = time.monotonic() + seconds
+    while not session.take(key):
+        if time.monotonic() >= until:
+            raise Taken
+        time.sleep(0.05)
+    try:
+        yield session.connection
+    finally:
+        session.free(key)
+
+
+class _Session:
+    """All locks of one process on one server: they belong to one connection, and end with it however we end.
+
+    With a connection to each lock a cluster of 200 workers would take more than a server has.
+
+    Args:
+        engine: of the database.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = weakref.ref(engine)  # which is the key of this
+        self._lock = threading.Lock()
+        self._connection: sa.Connection | None = None
+        self._held: set[str] = set()
+
+    @property
+    def connection(self) -> sa.Connection:
+        """What the locks belong to; there while one is held."""
+        assert self._connection is not None
+        return self._connection
+
+    def take(self, key: str) -> bool:
+        """Take a lock, unless somebody has it, in this process or another."""
+        with self._lock:
+            if key in self._held:  # the server would give it to its holder again
+                return False
+            try:
+                is_taken = self._take(key)
+            except sa.exc.DBAPIError:
+                if self._connection is None:
+                    raise
+                self._connect_again()  # the server restarted, or ended a connection that was idle
+                is_taken = self._take(key)
+            if is_taken:
+                self._held.add(key)
+            elif not self._held:
+                self._close()
+            return is_taken
+
+    def free(self, key: str) -> None:
+        """Give a lock back."""
+        with self._lock:
+            self._held.discard(key)
+            if self._connection is not None:
+                with contextlib.suppress(sa.exc.DBAPIError):  # one that broke has lost the lock already
+                    self._connection.execute(sa.select(_functions(self._connection, key)[1]))
+            if not self._held:
+                self._close()
+
+    def _take(self, key: str) -> bool:
+        if self._connection is None:
+            engine = self._engine()
+            assert engine is not None  # whoever asks has it
+            connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()  # the pool is for reading and writing
+            self._connection = connection
+            if engine.dialect.name != "postgresql":
+                connection.exec_driver_sql("SET SESSION wait_timeout = 31536000")  # or it ends after 8 idle hours
+        return bool(self._connection.execute(sa.select(_functions(self._connection, key)[0])).scalar())
+
+    def _connect_again(self) -> None:
+        """A new connection with the locks that were held; what another took meanwhile is found when it is recorded."""
+        self._close()
+        for key in sorted(self._held):
+            self._take(key)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sa.exc.DBAPIError):
+                self._connection.close()
+            self._connection = None
+
+
+_SESSIONS: "weakref.WeakKeyDictionary[sa.Engine, _Session]" = weakref.WeakKeyDictionary()
+_SESSIONS_LOCK = threading.Lock()
+
+
+def _functions(connection: sa.Connection, key: str) -> tuple[Any, Any]:
+    """What takes a lock and what frees it, in the database's words."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
+        return sa.func.pg_try_advisory_lock(number), sa.func.pg_advisory_unlock(number)
+    # The server has one set of locks for all its databases.
+    name = sa.func.sha1(sa.func.concat_ws(" ", sa.func.database(), key))
+    return sa.func.get_lock(name, 0), sa.func.release_lock(name)

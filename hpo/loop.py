@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.hyperparameters import Configuration
-from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, UNFINISHED, RunOptions, Told
+from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
 from hpo.progress import Progress
 from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.pruning import Pruning
@@ -40,6 +40,8 @@ class RunLoop:
 
     Attributes:
         n_ahead: how many trials to have under way where proposals do not depend on results.
+        best: the incumbent's value, or None.
+        failures: error -> how many of the recorded trials failed with it.
         folds_at_once: how many folds of a trial that may be pruned to have under way; those after the one that
             decides are not looked at, so that it changes the time alone.
     """
@@ -58,7 +60,7 @@ class RunLoop:
         self.name, self._study_id = name, study_id
         self._session, self._options, self._stop = session, options, stop
         self._metric, self._n_folds = session.definition.shown_metric.key, session.n_folds(name.split)
-        stored = session.database.optuna_trials(study_id)
+        stored = self._read(sampler)
         self._check(stored)
         self._is_adaptive = sampler is not None and sampler.is_adaptive
         lag = int(session.database.attributes(study_id).get("lag", 1)) if self._is_adaptive else 1
@@ -86,7 +88,9 @@ class RunLoop:
                 sampler_state=session.database.sampler_state(study_id),
                 retry_failed=options.retry_failed,
             )
-        self._recorded = {trial.number: trial for trial in stored}
+        complete = (trial.value for trial in stored if trial.state == TrialState.COMPLETE and trial.value is not None)
+        self.best = max(complete, default=None)
+        self.failures = Counter(map(_error, (trial for trial in stored if trial.state == TrialState.FAIL)))
         self._told = Told(options)
         self._pruning: Pruning | None = None
         self._curves: dict[int, dict[int, LearningCurve]] = {}
@@ -111,6 +115,20 @@ class RunLoop:
         self._n_results = 0
         self.warnings: Counter[str] = Counter()
 
+    def _read(self, sampler: Sampler | None) -> list[FrozenTrial]:
+        """The run's trials, of which those that no sampler and no pruner learns from are read in part only."""
+        database, options = self._session.database, self._options
+        if sampler is None or sampler.is_adaptive or options.terminator:
+            return database.optuna_trials(self._study_id)
+        space = self._session.definition.space
+        seconds = SECONDS if options.walltime is not None else ()
+        return database.optuna_trials(
+            self._study_id,
+            attributes=("configuration", "error", "duplicate_of", *seconds),
+            has_params=sampler.is_grid or space.is_finite,
+            has_folds=False,
+        )
+
     def _check(self, stored: list[FrozenTrial]) -> None:
         database = self._session.database
         n_lost = database.n_lost(self._study_id, len(stored))
@@ -130,18 +148,6 @@ class RunLoop:
     def width(self) -> int:
         """How many trials may be under way."""
         return self._lag if self._is_adaptive else self.n_ahead
-
-    @property
-    def best(self) -> float | None:
-        """The incumbent's value."""
-        values = [t.value for t in self._recorded.values() if t.state == TrialState.COMPLETE and t.value is not None]
-        return max(values, default=None)
-
-    @property
-    def failures(self) -> Counter[str]:
-        """Error -> how many of the recorded trials failed with it."""
-        failed = [trial for trial in self._recorded.values() if trial.state == TrialState.FAIL]
-        return Counter(trial.user_attrs.get("error", "an unknown error") for trial in failed)
 
     # --- what the driver does with it ---
 
@@ -249,8 +255,7 @@ class RunLoop:
         if origin is None:
             return
         run, _, number = origin.rpartition("#")
-        is_own = run == str(self.name)
-        found = self._recorded.get(int(number)) if is_own else self._session.database.trial(run, int(number))
+        found = self._session.database.trial(run, int(number))
         if found is None or found.state != TrialState.COMPLETE or found.value is None:  # deleted meanwhile
             return
         folds = [found.intermediate_values[step] for step in sorted(found.intermediate_values)]
@@ -326,7 +331,10 @@ class RunLoop:
         if trial.was_held:
             record = dataclasses.replace(record, was_held=True)
         self._session.database.record(str(self.name), self._study_id, record)
-        self._recorded[trial.number] = record.trial
+        if record.trial.state == TrialState.COMPLETE and record.trial.value is not None:
+            self.best = record.trial.value if self.best is None else max(self.best, record.trial.value)
+        elif record.trial.state == TrialState.FAIL:
+            self.failures[_error(record.trial)] += 1
         if record.curves:
             self._curves[trial.number] = dict(record.curves)
         self._add_told(record.trial)
@@ -343,3 +351,7 @@ class RunLoop:
         self._told.add(trial)
         if self._pruning is not None:
             self._pruning.add(trial, self._curves.get(trial.number, {}))
+
+
+def _error(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get("error", "an unknown error"))

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import optuna.storages._rdb
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -28,6 +29,8 @@ _OPTUNA_TABLES = {"studies", "trials", "version_info"}
 _MYSQL = ("mysql", "mariadb")
 _DRAFT = ".hpo-new-"
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+# With the connection that the locks belong to a process has five at most, whatever its workers: a server has a hundred.
+_POOL = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 _HOW = "write sqlite:///FILE, postgresql://USER@HOST/NAME or mysql://USER@HOST/NAME"
 
 
@@ -60,9 +63,9 @@ def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
 def engine_options(url: sa.URL) -> dict[str, Any]:
     """How SQLAlchemy opens a database of this kind."""
     if url.get_backend_name() in _MYSQL:  # its default locks gaps that other runs insert into
-        return {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        return {**_POOL, "isolation_level": "READ COMMITTED"}
     if url.get_backend_name() != "sqlite":
-        return {"pool_pre_ping": True}
+        return dict(_POOL)
     if url.database in (None, "", ":memory:"):
         return {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
     path = Path(str(url.database))
@@ -89,6 +92,19 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=60, check_same_thread=False)
     connection.execute("PRAGMA query_only=1")
     return connection
+
+
+def has_newest_schema(engine: sa.Engine) -> bool:
+    """Whether a database has Optuna's tables as the installed Optuna makes them, which is asked without alembic."""
+    versions = Path(str(optuna.storages._rdb.__file__)).parent / "alembic" / "versions"
+    names = [path.stem.rstrip("_") for path in versions.glob("v*.py")]
+    newest = max(names, key=lambda name: [int(part) if part.isdecimal() else part for part in name[1:].split(".")])
+    with engine.connect() as connection:
+        tables = set(sa.inspect(connection).get_table_names())
+        if not tables >= {"alembic_version", *BaseModel.metadata.tables}:
+            return False
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    return found == [newest]
 
 
 def set_pragmas(connection: Any, _: Any) -> None:

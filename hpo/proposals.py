@@ -5,11 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo.definition import StudyDefinition
@@ -21,6 +21,7 @@ from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed, quiet_study
 from hpo.space import SearchSpace, configuration_key
+from hpo.working_storage import WorkingStorage
 
 Distributions = Mapping[str, BaseDistribution]
 
@@ -99,31 +100,32 @@ class WorkingStudy:
     ) -> None:
         self._run, self._space, self._sampler, self._start = run, space, sampler, start
         self._begun, self._clock = datetime.now(UTC), time.perf_counter()
-        self._storage = InMemoryStorage()
+        choose = sampler.kind.choose
+        self._storage = WorkingStorage(
+            forgets=not sampler.kind.is_adaptive, choose=None if choose is None else partial(choose, str(run))
+        )
         self._study = quiet_study(self._storage, str(run))
         self._study_id = self._storage.get_study_id_from_name(str(run))
         for key, value in (sampler_state or {}).items():
             self._storage.set_study_system_attr(self._study_id, key, value)
         n_told = len(stored) if n_told is None else n_told
-        self._study.add_trials(stored[:n_told])
+        self._storage.add(self._study_id, stored[:n_told])
         for trial in stored[n_told:]:
             self._storage.create_new_trial(self._study_id, _as_running(trial))
-        self._proposed = {space.key(trial.params) for trial in stored}
+        self._n = len(stored)
+        self._proposed = {space.key(trial.params) for trial in stored} if space.size is not None else set()
         self._persistent: BaseSampler | None = None
         if sampler.kind.is_per_run:
             self._persistent = sampler.build(space, derive_seed(run.study, sampler.search_label, run.seed))
-        if retry_failed and isinstance(self._persistent, GridSampler):
-            self._persistent.retry(failed_configurations(space, stored))
+        if isinstance(self._persistent, GridSampler):
+            self._persistent.remember(trial.params for trial in stored)
+            if retry_failed:
+                self._persistent.retry(failed_configurations(space, stored))
 
     def _now(self) -> tuple[datetime, float]:
         """The time of day, and the same moment on a clock that is never set back; the first follows the second."""
         clock = time.perf_counter()
         return self._begun + timedelta(seconds=clock - self._clock), clock
-
-    @property
-    def trials(self) -> list[FrozenTrial]:
-        """All trials proposed so far, told or not, in number order; not to be changed."""
-        return self._study.get_trials(deepcopy=False)
 
     @property
     def is_exhausted(self) -> bool:
@@ -134,7 +136,7 @@ class WorkingStudy:
 
     def propose(self) -> Proposal:
         """Ask for the next trial."""
-        number = len(self.trials)
+        number = self._n
         started, clock = self._now()
         before = self._storage.get_study_system_attrs(self._study_id)
         if number < len(self._start):
@@ -144,7 +146,9 @@ class WorkingStudy:
         )
         trial = self._study.ask()
         configuration = self._space.suggest(trial)
-        self._proposed.add(self._space.key(configuration))
+        self._n += 1
+        if self._space.size is not None:
+            self._proposed.add(self._space.key(configuration))
         after = self._storage.get_study_system_attrs(self._study_id)
         seconds = time.perf_counter() - clock
         return Proposal(
@@ -163,11 +167,10 @@ class WorkingStudy:
         assert proposal.trial is not None  # it is ours
         assert proposal.configuration is not None
         attributes = {**attributes, **self._space.quantile_values(proposal.configuration)}
-        for fold, score in enumerate(evaluation.fold_scores):
-            proposal.trial.report(score, fold)
-        for name, value in attributes.items():
-            proposal.trial.set_user_attr(name, value)
+        trial_id = proposal.trial._trial_id
+        self._storage.note(trial_id, dict(enumerate(evaluation.fold_scores)), attributes)
         told = self._study.tell(proposal.trial, evaluation.value, _state(evaluation))
+        self._storage.forget(trial_id)
         return TrialRecord(
             told, proposal.started, proposal.finished(), proposal.sampler_state, curves=evaluation.curves
         )
@@ -175,10 +178,7 @@ class WorkingStudy:
     def retell(self, trial: FrozenTrial) -> None:
         """Tell the sampler what became of a stored trial that counted as running."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-        for step, score in trial.intermediate_values.items():
-            self._storage.set_trial_intermediate_value(trial_id, step, score)
-        for name, value in trial.user_attrs.items():
-            self._storage.set_trial_user_attr(trial_id, name, value)
+        self._storage.note(trial_id, trial.intermediate_values, trial.user_attrs)
         self._study.tell(trial.number, trial.value if trial.state == TrialState.COMPLETE else None, trial.state)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo import records
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
@@ -136,7 +137,7 @@ class Run:
         """
         trial = self.database.trial(str(self.name), number) if 0 <= number < 2**31 else None
         if trial is None:
-            n_trials = len(self.database.optuna_trials(self.study_id))
+            n_trials = self.database.n_trials(str(self.name))
             raise UnknownRun(f"{self.name} has no trial {number}: it has {n_trials}, numbered from 0")
         return Trial.from_optuna(trial)
 
@@ -147,16 +148,16 @@ class Run:
         Raises:
             UnknownRun: no trial is complete.
         """
-        complete = [t for t in self.database.optuna_trials(self.study_id) if t.state == TrialState.COMPLETE]
-        if not complete:
+        best = self.database.best_trial(self.study_id)
+        if best is None:
             raise UnknownRun(f"{self.name} has no complete trial yet")
-        return Trial.from_optuna(max(complete, key=lambda trial: (trial.value, -trial.number)))
+        return Trial.from_optuna(best)
 
     @property
     def complete(self) -> list[Trial]:
         """The complete trials, in the order of their numbers."""
-        stored = self.database.optuna_trials(self.study_id)
-        return [Trial.from_optuna(trial) for trial in stored if trial.state == TrialState.COMPLETE]
+        is_complete = records.trials.c.state == TrialState.COMPLETE
+        return [Trial.from_optuna(trial) for trial in self.database.optuna_trials(self.study_id, is_complete)]
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -173,7 +174,12 @@ class Run:
     @property
     def has_success(self) -> bool:
         """Whether any trial is complete."""
-        return any(trial.state == TrialState.COMPLETE for trial in self.database.optuna_trials(self.study_id))
+        return self.counts.get(TrialState.COMPLETE, 0) > 0
+
+    @property
+    def counts(self) -> dict[TrialState, int]:
+        """How many trials there are in each state."""
+        return self.database.state_counts(self.study_id)
 
     def summary(self) -> dict[str, Any]:
         """The run in plain values, for JSON: its name, attributes, best trial, reference, and why it ended."""

@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -17,7 +17,9 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial
 
+from hpo.chosen_trials import choose_trials
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
 from hpo.grid import GridSampler
@@ -50,6 +52,7 @@ class SamplerKind:
         searches: what it proposes from.
         fewest_trials: below this budget it is no better than random search, or does not begin.
         module: what must be importable, and ``extra`` the extra that installs it.
+        choose: (run's name, trials that have ended) -> those that the sampler is shown; None is all.
         refuses: space -> why it cannot be searched, or None.
     """
 
@@ -63,6 +66,7 @@ class SamplerKind:
     fewest_trials: int = 1
     module: str | None = None
     extra: str | None = None
+    choose: Callable[[str, Sequence[FrozenTrial]], Sequence[FrozenTrial]] | None = None
     refuses: Callable[[SearchSpace], str | None] = field(default=lambda space: None)
 
 
@@ -106,6 +110,7 @@ SAMPLERS: dict[str, SamplerKind] = {
         _build_tpe,
         options=("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
         fewest_trials=20,
+        choose=choose_trials,
     ),
     "qmc": SamplerKind(
         "quasi-Monte Carlo: scrambled Sobol points, more even than random",

@@ -10,10 +10,10 @@ from hpo.database import StudyDatabase, as_database
 from hpo.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.errors import StudyChanged
 from hpo.evaluation import Problem, evaluate_folds
-from hpo.frames import TimedTrial
 from hpo.publication import Publication
 from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.run_name import RunName
+from hpo.timed_trials import TimedTrial
 from hpo.units import format_duration
 
 

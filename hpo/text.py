@@ -8,19 +8,21 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpo.errors import HpoError, InvalidOption
-from hpo.learned import Learned
+from hpo.errors import InvalidOption
+from hpo.safe_csv import safe_cell
 from hpo.units import Metric, counted, format_duration
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
+    import pandas as pd
+
     from hpo.comparison.across import AcrossStudies
     from hpo.comparison.result import Comparison
+    from hpo.learned import Learned
     from hpo.runs import Run, Trial
 
 # Columns of a comparison's table, those first that a narrow terminal can best do without.
@@ -56,10 +58,10 @@ def table(header: list[str], rows: list[list[str]], *, n_left: int = 1) -> None:
     console.print(drawn)
 
 
-def write_frame(frame: pd.DataFrame, path: str) -> None:
+def write_frame(frame: "pd.DataFrame", path: str) -> None:
     """Write a frame as CSV, Parquet or JSON, by the file's ending."""
     writers: dict[str, Callable[[], Any]] = {
-        ".csv": lambda: frame.to_csv(path, index=False),
+        ".csv": lambda: _of_safe_cells(frame).to_csv(path, index=False),
         ".parquet": lambda: _of_one_type(frame).to_parquet(path, index=False),
         ".json": lambda: Path(path).write_text(to_json(frame), encoding="utf-8"),
     }
@@ -77,7 +79,14 @@ def write_frame(frame: pd.DataFrame, path: str) -> None:
     say(f"wrote {counted(len(frame), 'row')} to {path}")
 
 
-def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
+def _of_safe_cells(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame without texts that a spreadsheet would run."""
+    texts = [name for name in frame if not hasattr(frame[name].dtype, "kind") or frame[name].dtype.kind not in "iufbM"]
+    made_safe = frame.assign(**{str(name): frame[name].map(safe_cell, na_action="ignore") for name in texts})
+    return made_safe.rename(columns=safe_cell)
+
+
+def _of_one_type(frame: "pd.DataFrame") -> "pd.DataFrame":
     """The frame with text in columns whose values have several types, as choices may: Parquet has no such columns."""
     mixed = [name for name in frame if frame[name].dtype == object and frame[name].dropna().map(type).nunique() > 1]
     return frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
@@ -85,7 +94,7 @@ def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
 
 def to_json(value: Any) -> str:
     """A frame as records, or plain values; what is missing or not finite becomes null."""
-    if isinstance(value, pd.DataFrame):
+    if hasattr(value, "to_dict"):  # a frame
         value = value.astype(object).where(value.notna(), None).to_dict("records")
     return json.dumps(_finite(value), indent=2, default=lambda other: getattr(other, "isoformat", other.__str__)())
 
@@ -114,13 +123,12 @@ def show_outcome(run: "Run") -> None:
     """The summary after ``hpo run``."""
     outcome = run.outcome
     assert outcome is not None  # the run was just made
-    trials = run.trials
-    n_failed = int((trials["state"] == "FAIL").sum())
-    what = [counted(len(trials), "trial")]
+    states = {state.name: count for state, count in run.counts.items()}
+    n_trials, n_failed, n_pruned = sum(states.values()), states.get("FAIL", 0), states.get("PRUNED", 0)
+    what = [counted(n_trials, "trial")]
     what += [f"{n_failed} failed"] if n_failed else []
-    n_pruned = int((trials["state"] == "PRUNED").sum())
     what += [f"{n_pruned} pruned"] if n_pruned else []
-    what += [f"{outcome.n_new} new"] if outcome.n_new != len(trials) else []
+    what += [f"{outcome.n_new} new"] if outcome.n_new != n_trials else []
     what += [f"{outcome.n_reused} reused without training"] if outcome.n_reused else []
     what += [_ENDINGS[outcome.reason]] if outcome.reason in _ENDINGS else []
     say(f"{run.name}: {', '.join(what)}, {format_duration(outcome.seconds)}")
@@ -131,7 +139,7 @@ def show_outcome(run: "Run") -> None:
     say(f"database: {run.database.name}")
 
 
-def show_best(run: "Run", learned: Learned | str | None = None) -> None:
+def show_best(run: "Run", learned: "Learned | str | None" = None) -> None:
     """The best trial beside the reference; what it learned, or why that is not known, where either is given."""
     metric, best, reference = run.metric, run.best, run.reference
     usual = f"; reference {metric.text(reference.value)}" if reference else ""
@@ -142,10 +150,10 @@ def show_best(run: "Run", learned: Learned | str | None = None) -> None:
     show_sides(best.params, learned)
 
 
-def show_sides(params: Mapping[str, Any], learned: Learned | str | None) -> None:
+def show_sides(params: Mapping[str, Any], learned: "Learned | str | None") -> None:
     """Hyperparameters, and beside them what was learned with them, or why that is not known."""
     left = [[name, _value(value)] for name, value in params.items()]
-    if not isinstance(learned, Learned):
+    if learned is None or isinstance(learned, str):
         table(["hyperparameter", "value"], left)
         if learned:
             say(learned)
@@ -173,7 +181,7 @@ def show_sides(params: Mapping[str, Any], learned: Learned | str | None) -> None
     )
 
 
-def show_run(run: "Run", trial: "Trial | None", learned: Learned | str | None = None) -> None:
+def show_run(run: "Run", trial: "Trial | None", learned: "Learned | str | None" = None) -> None:
     """``hpo show``: the run, its best trials, or one trial in full, and what that learned, or why it is not known."""
     if trial is not None:
         show_trial(run.metric, trial, learned)
@@ -205,7 +213,7 @@ def show_run(run: "Run", trial: "Trial | None", learned: Learned | str | None = 
     table([*header, *(name.removeprefix("params_") for name in names)], rows, n_left=0)
 
 
-def show_trial(metric: Metric, trial: "Trial", learned: Learned | str | None = None) -> None:
+def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" = None) -> None:
     """One trial with everything that is stored with it, and what it learned, or why that is not known."""
     say(f"trial {trial.number}: {trial.state}, {metric.label} {metric.text(trial.value)} ({metric.direction})")
     if trial.fold_scores:
@@ -226,21 +234,21 @@ def show_trial(metric: Metric, trial: "Trial", learned: Learned | str | None = N
         say(trial.attributes["traceback"])
 
 
-def show_runs(runs: pd.DataFrame) -> None:
+def show_runs(runs: list[dict[str, Any]]) -> None:
     """``hpo list``."""
     rows = []
-    for row in runs.to_dict("records"):
+    for row in runs:
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         is_ours = isinstance(row["metric"], str)
-        sign = 1 if pd.isna(row["metric_sign"]) else int(row["metric_sign"])
-        metric = Metric(row["metric"], sign) if is_ours else Metric("value", 1)
+        metric = Metric(row["metric"], int(row["metric_sign"])) if is_ours else Metric("value", 1)
+        seconds = [row["fit_seconds"], row["score_seconds"], row["sampler_seconds"]]
         budget = row["budget"] if is_ours else "?"
         rows.append(
             [
                 row["run"], row["state"] if is_ours else "foreign",
                 f"{row['complete'] + row['failed'] + row['pruned']}/{budget}{failed}",
                 metric.text(row["best"]), metric.label if is_ours else "-",
-                f"{row['fit_seconds'] + row['score_seconds'] + row['sampler_seconds']:.1f}".replace("nan", "-"),
+                "-" if None in seconds else f"{sum(seconds):.1f}",
             ]
         )  # fmt: skip
     table(["run", "state", "trials", "best", "metric", "seconds"], rows, n_left=2)
@@ -304,16 +312,9 @@ def show_samplers() -> None:
 
 def show_studies() -> None:
     """``hpo studies``."""
-    from hpo.catalogue import load_script, study_files
+    from hpo.catalogue import study_files, summary
 
-    rows = []
-    for name, path in study_files().items():
-        try:
-            definition = load_script(path)
-            what = f"{len(definition.space.parameters)} hyperparameters, {definition.shown_metric.label}"
-        except HpoError as error:
-            what = f"cannot be loaded: {error}"
-        rows.append([name, what, str(path)])
+    rows = [[name, summary(path), str(path)] for name, path in study_files().items()]
     table(["study", "what", "script"], rows, n_left=3)
 
 

@@ -246,6 +246,7 @@ def test_more_locks_than_the_pool_has_connections(shared):
     with contextlib.ExitStack() as held:
         for name, study_id in ids.items():
             held.enter_context(shared.holding(name, study_id))
+        assert n_connections(shared) <= 5
         for name, study_id in ids.items():
             shared.record(name, study_id, record(create_trial(value=1.0), 0))
             with pytest.raises(hpo.RunInUse), shared.holding(name, study_id):
@@ -253,6 +254,57 @@ def test_more_locks_than_the_pool_has_connections(shared):
     assert shared.runs()["complete"].tolist() == [1] * 30
     with shared.holding(*next(iter(ids.items()))):
         pass
+
+
+def n_connections(database) -> int:
+    """How many connections the server has to this database."""
+    of = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()",
+        "mysql": "SELECT count(*) FROM information_schema.processlist WHERE db = database()",
+    }
+    with database.engine.connect() as connection:
+        dialect = "postgresql" if connection.dialect.name == "postgresql" else "mysql"
+        return int(connection.exec_driver_sql(of[dialect]).scalar_one())
+
+
+def test_many_threads_and_locks_take_five_connections(shared):
+    ids = {f"s/random/split0-seed{seed}": None for seed in range(40)}
+    for name in ids:
+        ids[name] = shared.create_run(RunName.parse(name), {"budget": 4, "metric": "r2"})
+    most, errors = [], []
+
+    def work(name):
+        try:
+            with shared.holding(name, ids[name]):
+                for number in range(3):
+                    shared.record(name, ids[name], record(create_trial(value=1.0), number))
+        except hpo.HpoError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ids]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        most.append(n_connections(shared))
+        time.sleep(0.02)
+    assert not errors
+    assert max(most) <= 5
+    assert shared.runs()["complete"].tolist() == [3] * 40
+
+
+def test_locks_outlive_a_connection_that_breaks(shared, server):
+    names = [f"s/random/split0-seed{seed}" for seed in range(3)]
+    ids = [shared.create_run(RunName.parse(name), {"budget": 4, "metric": "r2"}) for name in names]
+    with hpo.StudyDatabase(shared.url) as other, shared.holding(names[0], ids[0]):
+        server.stop()
+        server.start()
+        with shared.holding(names[1], ids[1]):  # finds the connection broken
+            for name, study_id in zip(names[:2], ids[:2], strict=True):
+                with pytest.raises(hpo.RunInUse), other.holding(name, study_id):
+                    pass
+    with other.holding(names[0], ids[0]), other.holding(names[1], ids[1]):
+        pass
+    other.close()
 
 
 def test_locks_are_those_of_one_database(shared, server):

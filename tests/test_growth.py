@@ -1,0 +1,115 @@
+"""What is read in columns is what Optuna reads, and costs no more than it must."""
+
+import optuna
+import pytest
+from conftest import opened_by_optuna, tree_study
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+import hpo
+from hpo import records
+from hpo.browsed_storage import BrowsedStorage
+from hpo.opening import has_newest_schema
+
+
+def everything(database) -> str:
+    """A study with each kind of value, state and distribution that Optuna knows; returns its name."""
+
+    def objective(trial):
+        trial.suggest_float("x", 1e-3, 1, log=True)
+        trial.suggest_categorical("c", [None, True, 1, 2.5, "a"])
+        if trial.number % 2:
+            trial.suggest_int("n", 0, 10, step=2)
+        trial.set_user_attr("list", [1, {"a": None}])
+        for step, score in enumerate([0.5, float("nan"), float("inf"), -float("inf")]):
+            trial.report(score, step)
+        match trial.number:
+            case 2:
+                raise optuna.TrialPruned
+            case 3:
+                raise ValueError
+            case 4:
+                return float("inf")
+            case 5:
+                return -float("inf")
+        return trial.number / 3
+
+    study = optuna.create_study(study_name="theirs", storage=database.storage, direction="maximize")
+    study.optimize(objective, n_trials=7, catch=(ValueError,))
+    study.enqueue_trial({"x": 0.5})
+    study.ask()
+    study.enqueue_trial({"x": 0.25})
+    return study.study_name
+
+
+def optuna_reads(name, url):
+    with opened_by_optuna(name, url) as study:
+        return study.get_trials(deepcopy=False)
+
+
+def same(trial) -> dict:
+    return {name: repr(value) for name, value in vars(trial).items()} | {"params": sorted(trial.params)}
+
+
+def test_what_is_read_in_columns_is_what_optuna_reads(database):
+    name = everything(database)
+    study_id = database.study_id(name)
+    read, expected = database.optuna_trials(study_id), optuna_reads(name, database.url)
+    assert list(map(same, read)) == list(map(same, expected))
+    assert {trial.state for trial in read} == set(TrialState)
+    assert same(database.trial(name, 3)) == same(expected[3])
+    assert database.trial(name, 99) is None
+    assert database.best_trial(study_id).number == 4
+    pruned = database.optuna_trials(study_id, records.trials.c.state == TrialState.PRUNED)
+    assert [trial.number for trial in pruned] == [2]
+    light = database.optuna_trials(study_id, attributes=(), has_params=False, has_folds=False)
+    assert [(t.number, t.value, t.params, t.user_attrs) for t in light] == [(t.number, t.value, {}, {}) for t in read]
+
+
+def test_the_dashboards_trials_are_optunas_while_they_change_and_after_the_study_is_another(database):
+    study = optuna.create_study(study_name="s", storage=database.storage, direction="maximize")
+    browsed = BrowsedStorage(database.storage, writable=False, note=lambda study_id: "")
+    study_id = database.study_id("s")
+
+    def check():
+        found = browsed.get_all_trials(study_id, deepcopy=False)
+        assert list(map(same, found)) == list(map(same, optuna_reads("s", database.url)))
+
+    check()
+    first, second = study.ask(), study.ask()
+    first.suggest_float("x", 0, 1)
+    check()
+    study.tell(second, 2.0)
+    check()
+    first.suggest_int("n", 0, 3)
+    study.tell(first, 1.0)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    check()
+    assert [t.number for t in browsed.get_all_trials(study_id, states=(TrialState.COMPLETE,))] == [0, 1, 2, 3, 4]
+    optuna.delete_study(study_name="s", storage=database.storage)
+    assert browsed.get_all_trials(study_id) == []
+    study = optuna.create_study(study_name="s", storage=database.storage)  # SQLite gives the id again
+    study.optimize(lambda trial: trial.suggest_float("y", 0, 1), n_trials=2)
+    check()
+
+
+def test_the_newest_schema_is_known_without_alembic(database):
+    assert has_newest_schema(database.engine)
+    assert RDBStorage(database.url).get_head_version() == database.storage.get_head_version()
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v3.0.0.d'")
+    assert not has_newest_schema(database.engine)
+    with pytest.raises(hpo.UnusableDatabase, match="optuna storage upgrade"):
+        hpo.StudyDatabase(database.path)
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid", "qmc", "tpe"])
+def test_a_run_that_is_read_in_part_goes_on_as_if_it_had_not_stopped(sampler, database, tmp_path):
+    options = {"sampler": sampler, "progress": "none"}
+    for n in (3, 7, 12):
+        parts = hpo.run(tree_study(), trials=n, database=database, **options)
+    with hpo.StudyDatabase(tmp_path / "whole.db") as other:
+        whole = hpo.run(tree_study(), trials=12, database=other, **options)
+        columns = [name for name in whole.trials if name.startswith("params_")] + ["value", "number"]
+        assert parts.trials[columns].to_dict("list").__repr__() == whole.trials[columns].to_dict("list").__repr__()
+        assert parts.best.number == whole.best.number
