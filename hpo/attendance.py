@@ -127,8 +127,8 @@ class Attendance:
             self._greetings[address] = "does not answer"
         else:
             self._greetings[address] = (
-                f"cannot evaluate ({describe(answer)}): it needs the same Python and the same packages as this process, "
-                "hpo-studies among them"
+                f"cannot evaluate ({describe(answer)}): it needs the same Python and the same packages as this "
+                "process, hpo-studies among them"
             )
 
     async def _renew(self) -> None:

@@ -53,7 +53,7 @@ _SETTINGS = {
 }
 _SECONDS_TO_CONNECT = 5
 _SECONDS_IN_SILENCE = 5  # before a wait for workers is spoken of
-_SECONDS_OF_SILENCE = 6.5  # that a scheduler may owe an answer
+_SECONDS_OF_SILENCE = 5  # that a scheduler may owe an answer
 _SECONDS_WITHOUT_WORKERS = 600.0
 _SECONDS_TO_LEAVE = 5.0
 _SECONDS_BETWEEN_LOOKS = 2

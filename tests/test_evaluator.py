@@ -171,7 +171,7 @@ def test_whatever_a_fit_raises_is_one_failure_for_any_number_of_workers(tmp_path
             trials = database.trials("raising/grid/split0-seed0")
         errors = trials.set_index("params_max_depth")["error"].dropna()
         assert {depth: error.strip() for depth, error in errors.items()} == ERRORS
-        found.append(same_trials(trials))
+        found.append(same_trials(trials.drop(columns="traceback")))  # which goes through other frames
     assert found[0] == found[1]
 
 

@@ -38,8 +38,8 @@ class Slow(DecisionTreeClassifier):
     def predict(self, X):
         return super().predict(X[:, :2])
 
-study = tree_study("slow", data=data, estimator=Slow(), space={{"max_depth": hpo.Int(1, 40, grid=40)}}, metric="accuracy",
-    split=hpo.Holdout(0.2, 0.2), reference={{"max_depth": 1}})
+study = tree_study("slow", data=data, estimator=Slow(), space={{"max_depth": hpo.Int(1, 40, grid=40)}},
+    metric="accuracy", split=hpo.Holdout(0.2, 0.2), reference={{"max_depth": 1}})
 {more}
 if __name__ == "__main__":
     hpo.main(study)
