@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -239,3 +240,55 @@ def test_a_link_that_goes_down_between_two_hosts_ends_the_coordinator(tmp_path, 
         for started in (worker, scheduler):
             started.kill()
             started.wait()
+
+
+# --- certificates ---
+
+
+def listens(port) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate that signs itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl command")
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True,
+    )  # fmt: skip
+    return paths
+
+
+def test_a_cluster_behind_certificates_is_used_with_one_and_refused_without(tmp_path, certificate):
+    cert, key = map(str, certificate)
+    port = free_port()
+    tls = ["--tls-ca-file", cert, "--tls-cert", cert, "--tls-key", key]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    dask, address = [sys.executable, "-m", "dask"], f"tls://127.0.0.1:{port}"
+    own = "--no-dashboard", *tls
+    started = [
+        subprocess.Popen([*dask, "scheduler", "--host", f"tls://127.0.0.1:{port}", *own], **quiet),
+        subprocess.Popen([*dask, "worker", address, "--nthreads", "1", "--no-nanny", *own], **quiet),
+    ]
+    prefix = "DASK_DISTRIBUTED__COMM__TLS__"
+    ours = {f"{prefix}CA_FILE": cert, f"{prefix}CLIENT__CERT": cert, f"{prefix}CLIENT__KEY": key}
+    try:
+        until(lambda: listens(port))
+        script = write(tmp_path, seconds=0.01)
+        process = begin(script, tmp_path / "x.db", address, "--trials", "3", **ours)
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+        assert n_trials(tmp_path / "x.db") == 4  # and the reference
+        process = begin(script, tmp_path / "y.db", address, "--trials", "3")
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 2, errors
+        assert "no Dask scheduler answers there" in errors
+        assert "Traceback" not in errors
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
