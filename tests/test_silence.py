@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import FLAT, tree_study
-from test_workers import Cluster
+from test_workers import Cluster, free_port
 
 import hpo
 
