@@ -18,6 +18,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 
+from hpo.bayesian.sampler import BayesianSampler
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
 from hpo.grid import GridSampler
@@ -106,6 +107,12 @@ SAMPLERS: dict[str, SamplerKind] = {
         _build_tpe,
         options=("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
         fewest_trials=20,
+    ),
+    "auto": SamplerKind(
+        "Bayesian optimization with a Gaussian process, made for the first hundred trials of any space",
+        lambda space, seed, options: BayesianSampler(space, seed),
+        is_per_run=True,
+        fewest_trials=10,
     ),
     "qmc": SamplerKind(
         "quasi-Monte Carlo: scrambled Sobol points, more even than random",
