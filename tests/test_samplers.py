@@ -234,7 +234,11 @@ def test_unknown_samplers_and_options_are_refused(given, error, message):
             "needs 2 numeric hyperparameters or more, and there are 1",
         ),
         ("cmaes(use_separable_cma=True,with_margin=True)", FLAT, "are refused"),
-        (brute_force, FLAT, "brute_force cannot search this space .*step must be given.*; use grid, random, tpe, auto, qmc"),
+        (
+            brute_force,
+            FLAT,
+            "brute_force cannot search this space .*step must be given.*; use grid, random, tpe, auto, qmc",
+        ),
         (only_small, FLAT, r"only_small.seed. raised OverflowError for the seed \d+: seeds must be small"),
     ],
 )
