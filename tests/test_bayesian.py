@@ -21,7 +21,7 @@ from hpo.bayesian.belief import believe, fitted_on, remembered
 from hpo.bayesian.coordinates import Coordinates
 from hpo.bayesian.design import design
 from hpo.bayesian.fit import negative_log_posterior
-from hpo.bayesian.history import History, Known, scores_of
+from hpo.bayesian.history import History, Known
 from hpo.bayesian.kernel import distances, embedded, matern
 from hpo.bayesian.sampler import BayesianSampler
 from hpo.bayesian.surrogate import Surrogate, fit
@@ -137,9 +137,29 @@ def test_failed_and_pruned_trials_have_scores():
         create_trial(state=TrialState.PRUNED, value=0.5, intermediate_values={0: 0.5}),
         create_trial(state=TrialState.PRUNED),
     ]
-    assert scores_of(trials, 1.0).tolist() == [3.0, 1.0, 2.0, 0.5, 2.0, 0.5, 0.5]
-    assert scores_of(trials, -1.0).tolist() == [-3.0, -1.0, -2.0, -9.0, -9.0, -2.0, -9.0]
-    assert scores_of(trials[3:4], 1.0).tolist() == [0.0]
+    one = Coordinates(SearchSpace({"a": Categorical([1])}))
+    for trial in trials:
+        trial.params = {"a": 1}
+    assert History(one).look(trials).scores.tolist() == [3.0, 1.0, 2.0, 0.5, 2.0, 0.5, 0.5]
+    assert History(one).look(trials, sign=-1.0).scores.tolist() == [-3.0, -1.0, -2.0, -9.0, -9.0, -2.0, -9.0]
+    assert History(one).look(trials[3:4]).scores.tolist() == [0.0]
+
+
+def test_a_trial_under_way_ends_later():
+    space = SearchSpace({"n": Int(1, 1000)})
+    coordinates = Coordinates(space)
+    history, trials = History(coordinates), []
+    for number in range(600):
+        trial = create_trial(state=TrialState.RUNNING)
+        trial.number, trial.params = number, {"n": number + 1}
+        trials.append(trial)
+        assert len(history.look(trials).pending) == 1 + (number > 0)
+        if number > 0:  # one after the other, a trial late
+            trials[number - 1].state, trials[number - 1].values = TrialState.COMPLETE, [float(number - 1)]
+    known = history.look(trials)
+    assert known.scores.tolist() == list(range(599))
+    assert known.rows[:, 0].tolist() == [coordinates.axes[0].of(number + 1) for number in range(599)]
+    assert known.pending[:, 0].tolist() == [coordinates.axes[0].of(600)]
 
 
 # --- kernel and model ---
@@ -158,7 +178,7 @@ def test_distances_are_those_of_each_hyperparameter():
     coordinates, rows = rows_of(MIXED, 25)
     found = distances(*embedded(rows, coordinates.axes), len(coordinates.axes))
     for j, axis in enumerate(coordinates.axes):
-        slow = [[slow_distance(axis, a, b) for b in rows[:, j]] for a in rows[:, j]]
+        slow = [slow_distance(axis, rows[a, j], rows[b, j]) for a in range(len(rows)) for b in range(a)]
         np.testing.assert_allclose(found[j], slow, atol=1e-12)
 
 

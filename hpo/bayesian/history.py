@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.bayesian.coordinates import Array, Coordinates, Positions
+from hpo.bayesian.coordinates import Array, Coordinates, Mask, Positions
 from hpo.errors import InvalidSpace
+
+_OPEN, _COMPLETE, _PRUNED, _FOREIGN = range(4)  # a failed trial is complete, without a value
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Known:
 
 
 class History:
-    """Translates each trial once.
+    """Translates each trial once, so that ten thousand cost no more than the last.
 
     Args:
         coordinates: of the space.
@@ -42,51 +45,69 @@ class History:
 
     def __init__(self, coordinates: Coordinates) -> None:
         self._coordinates = coordinates
-        self._rows: list[Array | None] = []
         self.keys: set[str] = set()
+        self._n = 0
+        self._open: list[int] = []  # trials under way
+        self._rows = np.empty((_BLOCK, len(coordinates.axes)))
+        self._values = np.empty(_BLOCK)
+        self._states = np.empty(_BLOCK, np.int8)
 
     def look(self, trials: Sequence[FrozenTrial], *, sign: float = 1.0) -> Known:
         """What is known of trials 0, 1, ...; ``sign`` is -1 where lower values are better.
 
         Trials of another space are left out.
         """
-        for trial in trials[len(self._rows) :]:
-            self._rows.append(self._row(trial))
-        d = len(self._coordinates.axes)
-        pairs = [(trial, row) for trial, row in zip(trials, self._rows, strict=False) if row is not None]
-        ended = [(trial, row) for trial, row in pairs if trial.state.is_finished()]
-        return Known(
-            np.array([row for _, row in ended]).reshape(-1, d),
-            scores_of([trial for trial, _ in ended], sign),
-            np.array([row for trial, row in pairs if not trial.state.is_finished()]).reshape(-1, d),
-        )
+        for number in range(self._n, len(trials)):
+            self._begin(number, trials[number])
+        self._open = [number for number in self._open if not self._end(number, trials[number])]
+        rows, states = self._rows[: self._n], self._states[: self._n]
+        ended = (states == _COMPLETE) | (states == _PRUNED)
+        values = sign * self._values[: self._n][ended]
+        return Known(rows[ended], scores_of(values, states[ended] == _PRUNED), rows[states == _OPEN])
 
-    def _row(self, trial: FrozenTrial) -> Array | None:
+    def _begin(self, number: int, trial: FrozenTrial) -> None:
+        if number == len(self._rows):
+            self._rows, self._values, self._states = (
+                np.concatenate([old, np.empty_like(old)]) for old in (self._rows, self._values, self._states)
+            )
+        self._n = number + 1
         space = self._coordinates.space
         try:
             configuration = space.check(trial.params)
         except InvalidSpace:
-            return None
+            self._states[number] = _FOREIGN
+            return
         self.keys.add(space.key(configuration))
-        return self._coordinates.row(configuration)
+        self._rows[number], self._states[number] = self._coordinates.row(configuration), _OPEN
+        self._open.append(number)
+
+    def _end(self, number: int, trial: FrozenTrial) -> bool:
+        """Take note of a trial's result; whether there is one."""
+        if not trial.state.is_finished():
+            return False
+        reports, value = trial.intermediate_values, np.nan
+        if trial.state == TrialState.COMPLETE and trial.values:
+            value = trial.values[0]
+        elif trial.state == TrialState.PRUNED and reports:
+            value = reports[max(reports)]
+        self._values[number] = value if np.isfinite(value) else np.nan
+        self._states[number] = _PRUNED if trial.state == TrialState.PRUNED else _COMPLETE
+        return True
 
 
-def scores_of(trials: Sequence[FrozenTrial], sign: float) -> Array:
+def scores_of(values: Array, is_pruned: Mask) -> Array:
     """Scores of trials that ended, higher is better.
 
     A failed trial has the lowest score of all. A pruned one has what it reported last, but no more than the median
     of those that were not pruned.
+
+    Args:
+        values: the last of each, higher is better; NaN where it failed.
+        is_pruned: of each.
     """
-    scores = np.full(len(trials), np.nan)
-    pruned = np.array([trial.state == TrialState.PRUNED for trial in trials], bool)
-    for i, trial in enumerate(trials):
-        if trial.state == TrialState.COMPLETE and trial.values:
-            scores[i] = sign * trial.values[0]
-        elif pruned[i] and trial.intermediate_values:
-            scores[i] = sign * trial.intermediate_values[max(trial.intermediate_values)]
-    scores[~np.isfinite(scores)] = np.nan
-    complete = scores[~pruned & ~np.isnan(scores)]
+    failed, scores = np.isnan(values), values.copy()
+    complete = values[~is_pruned & ~failed]
     if len(complete):
-        scores[pruned] = np.minimum(scores[pruned], np.median(complete))
-    lowest = np.nanmin(scores) if not np.isnan(scores).all() else 0.0
-    return np.where(np.isnan(scores), lowest, scores)
+        scores[is_pruned] = np.minimum(scores[is_pruned], np.median(complete))
+    scores[failed] = scores[~failed].min() if not failed.all() else 0.0
+    return scores

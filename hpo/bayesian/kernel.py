@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpo.bayesian.coordinates import Array, Axis
+from hpo.bayesian.coordinates import Array, Axis, Positions
 
 
-def embedded(rows: Array, axes: Sequence[Axis]) -> tuple[Array, Array]:
+def embedded(rows: Array, axes: Sequence[Axis]) -> tuple[Array, Positions]:
     """Each hyperparameter as a few numbers whose squared distance is the hyperparameter's own.
 
     ============================ ==================== =======================================
@@ -42,11 +42,15 @@ def embedded(rows: Array, axes: Sequence[Axis]) -> tuple[Array, Array]:
     return np.concatenate(parts, axis=1), np.array(owners)
 
 
-def distances(embedding: Array, owners: Array, d: int) -> Array:
-    """Squared distances between all rows by each hyperparameter, shape [d, n, n]."""
-    found = np.zeros((d, len(embedding), len(embedding)))
-    for column, owner in zip(embedding.T, owners, strict=True):
-        found[owner] += (column[:, None] - column) ** 2
+def distances(embedding: Array, owners: Positions, d: int) -> Array:
+    """Squared distances of all pairs of rows i > j by each hyperparameter, shape [d, n (n - 1) / 2].
+
+    The pairs are in the order of ``numpy.tril_indices(n, -1)``.
+    """
+    i, j = np.tril_indices(len(embedding), -1)
+    found = np.zeros((d, len(i)))
+    for column, owner in zip(embedding.T, owners.tolist(), strict=True):
+        found[owner] += (column[i] - column[j]) ** 2
     return found
 
 

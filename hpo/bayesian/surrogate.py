@@ -48,7 +48,7 @@ def fit(axes: Sequence[Axis], rows: Array, y: Array) -> Covariance:
     """The covariance that explains targets y [n] at rows [n, d] best."""
     embedding, owners = embedded(rows, axes)
     apart = distances(embedding, owners, len(axes))
-    columns = np.flatnonzero(apart.any(axis=(1, 2)))
+    columns = np.flatnonzero(apart.any(axis=1))
     theta = fitted(apart[columns], y)
     lengths, (variance, noise) = np.exp(theta[:-2]), np.exp(theta[-2:])
     return Covariance(
