@@ -35,6 +35,22 @@ def targets(scores: Array) -> Array:
     return rounded
 
 
+def scores_at(values: Array, scores: Array) -> Array:
+    """The inverse of :func:`targets`: the scores whose targets among ``scores`` would be ``values``.
+
+    Below the lowest target it gives the lowest score; above the highest it goes on.
+    """
+    t = _half_ranked(np.asarray(scores, float))
+    best, worst = t.max(), t.min()
+    if best == worst:
+        return np.full(len(values), best)
+    warped = 0.5 - np.log1p(_STRETCH * (best - t) / (best - worst)) / np.log1p(_STRETCH)
+    below = np.expm1((0.5 - (values * warped.std() + warped.mean())) * np.log1p(_STRETCH)) / _STRETCH
+    ranked, order = best - below * (best - worst), np.argsort(t, kind="stable")
+    found: Array = np.where(ranked < np.median(scores), np.interp(ranked, t[order], np.sort(scores)), ranked)
+    return found
+
+
 def _half_ranked(scores: Array) -> Array:
     middle = np.median(scores)
     above, below = scores >= middle, scores < middle
