@@ -153,6 +153,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def _add_questions(parser: argparse.ArgumentParser) -> None:
     """What can be asked of a run with ``hpo show``."""
     parser.add_argument("--curve", metavar="NAME", help="validation curve: the best trial with NAME varied (trains it)")
+    parser.add_argument(
+        "--surrogate", metavar="NAME", nargs="+", help="what the optimizer believes over one or two hyperparameters"
+    )
     parser.add_argument("--training", action="store_true", help="loss of the best trial in each epoch (trains it)")
     parser.add_argument(
         "--cost",

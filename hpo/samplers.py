@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
+from hpo.bayesian.sampler import BayesianSampler
 from hpo.chosen_trials import choose_trials
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
@@ -111,6 +112,12 @@ SAMPLERS: dict[str, SamplerKind] = {
         options=("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
         fewest_trials=20,
         choose=choose_trials,
+    ),
+    "auto": SamplerKind(
+        "Bayesian optimization with a Gaussian process, made for the first hundred trials of any space",
+        lambda space, seed, options: BayesianSampler(space, seed),
+        is_per_run=True,
+        fewest_trials=10,
     ),
     "qmc": SamplerKind(
         "quasi-Monte Carlo: scrambled Sobol points, more even than random",

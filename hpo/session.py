@@ -10,6 +10,7 @@ from hpo.database import StudyDatabase, as_database
 from hpo.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.errors import StudyChanged
 from hpo.evaluation import Problem, evaluate_folds
+from hpo.generators import kept
 from hpo.publication import Publication
 from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.run_name import RunName
@@ -242,7 +243,8 @@ class StudySession:
         for fold, score in sorted(trial.intermediate_values.items())[:folds]:
 
             def evaluate(fold: int = fold) -> float | str:
-                (result,) = evaluate_folds(problem, used, [fold])
+                with kept():
+                    (result,) = evaluate_folds(problem, used, [fold])
                 return result.error or float(result.scores[problem.metric])
 
             found = reproduce(f"{name}#{number}", fold, score, evaluate)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpo.runs import Run, Trial
 
 _WORTH_SAYING = 5  # seconds of training
-_QUESTIONS = ("curve", "training", "cost", "select")
+_QUESTIONS = ("curve", "training", "cost", "select", "surrogate")
 _CEILINGS = {
     "fit_seconds": parse_duration, "predict_seconds": parse_duration,
     "peak_memory_mb": parse_size, "model_size_mb": parse_size,
@@ -60,7 +60,9 @@ def _question(arguments: argparse.Namespace) -> str | None:
         raise InvalidOption("--margin belongs to --select fastest")
     if arguments.figure is not None:
         if question in (None, "select"):
-            raise InvalidOption("--figure draws what --curve, --training or --cost shows: give one of them")
+            raise InvalidOption(
+                "--figure draws what --curve, --training, --cost or --surrogate shows: give one of them"
+            )
         check_figure_path(arguments.figure)
     return question
 
@@ -91,7 +93,13 @@ def _answer(question: str, arguments: argparse.Namespace, run: "Run", trial: "Tr
     if chosen.state != "COMPLETE":
         raise InvalidOption(f"trial {chosen.number} failed: there is nothing to vary or to train again")
     run.definition = study_named(run.name.study) if arguments.study is None else find_study(arguments.study)
-    if question == "curve":
+    if question == "surrogate":
+        from hpo.landscape import landscape
+
+        believed = landscape(run, arguments.surrogate)
+        shown = ("expected", "low", "high")
+        _give(arguments, believed.frame, believed.sentences, believed.chart, run, signed=shown, n_rows=12)
+    elif question == "curve":
         from hpo.varying import levels_of, validation_curve
 
         n_levels = len(levels_of(run.problem().definition.space, arguments.curve, chosen))

@@ -59,6 +59,10 @@ class SearchSpace:
         """The hyperparameters that exist only under others."""
         return [name for name in self._order if self._conditions[name]]
 
+    def conditions(self, name: str) -> dict[str, list[Any]]:
+        """Parent -> its values under which ``name`` exists."""
+        return {parent: list(allowed.values()) for parent, allowed in self._conditions[name].items()}
+
     def _condition(self, name: str) -> dict[str, dict[str, Any]]:
         """Parent -> the values under which ``name`` exists, by their typed text."""
         condition = {}
@@ -224,10 +228,13 @@ class SearchSpace:
     @functools.cached_property
     def size(self) -> int | None:
         """Number of configurations, or None where it is infinite or too large to matter."""
+        whole = self.exhaustive()
+        return None if whole is None else whole.grid_size
+
+    def exhaustive(self) -> "SearchSpace | None":
+        """The same space with every value on its grid, or None where it is infinite or too large to matter."""
         exhaustive = {name: parameter.exhaustive() for name, parameter in self.parameters.items()}
-        if any(parameter is None for parameter in exhaustive.values()):
-            return None
-        return SearchSpace(exhaustive).grid_size
+        return None if any(parameter is None for parameter in exhaustive.values()) else SearchSpace(exhaustive)
 
     def quantile_values(self, configuration: Mapping[str, Any]) -> dict[str, float]:
         """For hyperparameters stored as quantiles: name -> the value the estimator is given."""

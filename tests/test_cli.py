@@ -261,7 +261,7 @@ def test_a_target_is_given_as_it_is_shown(folder, capsys):
     [
         (("run", "breast-cancer-svn"), "did you mean breast-cancer-svm or breast-cancer-logistic?"),
         (("run", "nowhere.py"), "there is no script 'nowhere.py'"),
-        (("run", "quick.py", "--sampler", "annealing"), "known: grid, random, tpe, qmc, cmaes, gp"),
+        (("run", "quick.py", "--sampler", "annealing"), "known: grid, random, tpe, auto, qmc, cmaes, gp"),
         (("run", "quick.py", "--trials", "0"), "trials=0: give a whole number, 1 or more"),
         (("run", "quick.py", "--trials", "-5"), "trials=-5: give a whole number, 1 or more"),
         (("run", "quick.py", "--trials", "many"), "invalid int value: 'many'"),

@@ -19,7 +19,7 @@ def study():
 
 SAMPLERS = [
     ("tpe(n_startup_trials=4)", 1), ("tpe(n_startup_trials=4)", 3), ("cmaes", 4), ("random", 1), ("grid", 1),
-    ("random+racing(alpha=0.3)", 2),
+    ("random+racing(alpha=0.3)", 2), ("auto", 1), ("auto+racing(alpha=0.3)", 3),
 ]  # fmt: skip
 
 

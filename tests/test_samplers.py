@@ -155,7 +155,7 @@ def test_same_trials_across_processes_and_hash_seeds(tmp_path):
         assert json.loads(done.stdout) == here
 
 
-@pytest.mark.parametrize("sampler", [available(name) for name in ("tpe", "gp", "cmaes")])
+@pytest.mark.parametrize("sampler", [available(name) for name in ("tpe", "auto", "gp", "cmaes")])
 def test_models_beat_random_on_a_bowl(sampler):
     """A sampler that ignored what it is told would win half of the time: 8 of 8 by chance is 1 in 256."""
     space = SearchSpace(FLAT)
@@ -207,7 +207,7 @@ def test_label_names_the_options_in_one_order():
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ("nope", hpo.UnknownSampler, "known: grid, random, tpe, qmc, cmaes, gp"),
+        ("nope", hpo.UnknownSampler, "known: grid, random, tpe, auto, qmc, cmaes, gp"),
         ("tpe(x=1)", hpo.InvalidOption, "tpe has no option 'x': its options are n_startup_trials"),
         ("random(x=1)", hpo.InvalidOption, "random has no option 'x': it has none"),
         ("tpe(5)", hpo.InvalidOption, "write options as in tpe"),
@@ -234,7 +234,11 @@ def test_unknown_samplers_and_options_are_refused(given, error, message):
             "needs 2 numeric hyperparameters or more, and there are 1",
         ),
         ("cmaes(use_separable_cma=True,with_margin=True)", FLAT, "are refused"),
-        (brute_force, FLAT, "brute_force cannot search this space .*step must be given.*; use grid, random, tpe, qmc"),
+        (
+            brute_force,
+            FLAT,
+            "brute_force cannot search this space .*step must be given.*; use grid, random, tpe, auto, qmc",
+        ),
         (only_small, FLAT, r"only_small.seed. raised OverflowError for the seed \d+: seeds must be small"),
     ],
 )
@@ -291,7 +295,7 @@ def test_an_entry_point_that_cannot_be_loaded_or_hides_a_sampler(monkeypatch):
     monkeypatch.setattr("hpo.samplers.entry_points", lambda group: found)
     with pytest.raises(hpo.UnknownSampler, match="'halton' cannot be loaded from no_such:make: ModuleNotFoundError: "):
         find_sampler("halton")
-    with pytest.raises(hpo.UnknownSampler, match=r"known: grid, random, tpe, qmc, cmaes, gp, halton$"):
+    with pytest.raises(hpo.UnknownSampler, match=r"known: grid, random, tpe, auto, qmc, cmaes, gp, halton$"):
         find_sampler("nope")
 
 

@@ -1,0 +1,1 @@
+"""The sampler ``auto``: Bayesian optimization with a Gaussian process, made for the first hundred trials."""
