@@ -217,10 +217,19 @@ def read_curves(connection: sa.Connection, study_id: int) -> dict[int, dict[int,
 def write_test_score(
     connection: sa.Connection, study: str, context: str, configuration: str, result: Mapping[str, Any]
 ) -> None:
-    """Note what the sealed test rows said of a configuration; the first answer stays."""
+    """Note what the sealed test rows said of a configuration; the first answer stays.
+
+    Where that was given to an older version, which asked for the score alone, the score row by row is added to it.
+    """
     table = test_scores.c
     same = (table.context == context) & (table.configuration == configuration)
-    if connection.execute(sa.select(table.study).where(same)).first() is None:
+    known = connection.execute(sa.select(table.result).where(same)).scalar()
+    if known is not None:
+        stored = json.loads(known)
+        if "row_values" not in stored:
+            stored["row_values"] = result.get("row_values")
+            connection.execute(test_scores.update().where(same).values(result=json.dumps(stored)))
+    else:
         opened = _naive_utc(datetime.now(UTC))
         row = {"context": context, "configuration": configuration, "study": study, "opened": opened}
         connection.execute(test_scores.insert().values(**row, result=json.dumps(result)))
