@@ -303,8 +303,8 @@ def test_the_level_holds_where_samplers_are_alike_on_the_rows_of_all():
         test = on_test(by_row.mean() + 0.2 * generator.normal(size=20), np.zeros(20))
         losses = on_test(-3 + 0.1 * generator.normal(size=20), np.zeros(20))
         rows = {"tpe": by_row, "random": np.zeros(60)}
-        for name, given in (("with", rows), ("without", None)):
-            said[name] += only(judge(losses, test, Rules(True), "random", rows=given)).verdict == "real"
+        for name, by_rows_ in (("with", rows), ("without", None)):
+            said[name] += only(judge(losses, test, Rules(True), "random", rows=by_rows_)).verdict == "real"
     assert said["with"] <= 31  # 5% is exceeded by so many once in 150 benchmarks
     assert said["without"] > 80
 

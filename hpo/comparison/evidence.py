@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special, stats
 
 from hpo.comparison.losses import FloatArray
@@ -96,8 +95,6 @@ def sequential_p(differences: FloatArray, luck: RowLuck | None = None) -> float:
     return float(_LEVELS[reached.argmax()]) if reached.any() else 1.0
 
 
-def paths(differences: NDArray[np.float64], n: int, *, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of repetitions that may follow: those so far, and then draws from them; shape (resamples, n)."""
-    so_far = len(differences)
-    drawn = np.random.default_rng(seed).integers(so_far, size=(resamples, n - so_far))
-    return np.concatenate([np.broadcast_to(np.arange(so_far), (resamples, so_far)), drawn], axis=1)
+def bound(luck: RowLuck | None, level: float) -> float:
+    """The most that the luck of the rows makes of no difference, but for a chance of ``level``."""
+    return 0.0 if luck is None else max(0.0, float(stats.t.isf(level, luck.df))) * luck.error
