@@ -41,15 +41,15 @@ def random_effort(beaten: FloatArray, pool: FloatArray, budget: int) -> dict[str
     expected = mean * (1 + mean)
     dispersion = float(np.var(beaten, ddof=1)) / expected if s > 1 and expected > 0 else math.nan
     weight = 1 / max(dispersion, 1.0) if math.isfinite(dispersion) else 1.0
-    s, k = s * weight, k * weight
-    low = float(stats.beta.ppf(0.025, s, k + 1))
-    high = float(stats.beta.ppf(0.975, s, k)) if k > 0 else 1.0
+    s_used, k = s * weight, k * weight
+    low = float(stats.beta.ppf(0.025, s_used, k + 1))
+    high = float(stats.beta.ppf(0.975, s_used, k)) if k > 0 else 1.0
     odds = [p / (1 - p) if p < 1 else math.inf for p in (low, high)]
     alike = budget / (budget + n)
     # P(K <= k) and P(K >= k) of the negative binomial, whose tails are those of the beta distribution
-    tails = stats.beta.sf(1 - alike, k + 1, s), stats.beta.cdf(1 - alike, k, s) if k > 0 else 1.0
+    tails = stats.beta.sf(1 - alike, k + 1, s_used), stats.beta.cdf(1 - alike, k, s_used) if k > 0 else 1.0
     return {
-        "speedup": n / budget * s / k if k > 0 else math.inf,
+        "speedup": n / budget * s_used / k if k > 0 else math.inf,
         "speedup_low": n / budget * odds[0],
         "speedup_high": n / budget * odds[1],
         "speedup_p": float(min(1.0, 2 * min(tails))),

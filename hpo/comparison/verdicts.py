@@ -81,7 +81,7 @@ def judge(
     rules: Rules,
     baseline: str | None = None,
     *,
-    rows: Mapping[str, ArrayLike] | None = None,
+    rows: Mapping[str, ArrayLike | None] | None = None,
 ) -> pd.DataFrame:
     """One row per pair of samplers: how they differ, and the verdict.
 
@@ -176,8 +176,10 @@ def _measured(
     on_test = (a, b) if test is None else (test[sampler], test[against])
     size, paired, confidence = len(a), rules.paired, 1 - rules.alpha
     if size == 1:
-        nothing = [_NOTHING] * 5
-        return _Pair(sampler, against, 1, n_pairs, *nothing[:2], math.nan, PairTest.none(), *nothing[2:], False)
+        unknown = {name: _NOTHING for name in ("difference", "test_difference", "equivalence")}
+        return _Pair(
+            sampler, against, 1, n_pairs, _NOTHING, _NOTHING, math.nan, PairTest.none(), **unknown, is_tied=False
+        )
     luck = None if test is None else row_luck(rows.get(sampler), rows.get(against))
     tolerance = rules.tie_tolerance * largest_finite(*validation.values())
     return _Pair(

@@ -82,7 +82,7 @@ def mean_by_row(places: list[tuple[int, str]], tests: Scores, rows: Rows) -> Flo
     lengths = {None if values is None else len(values) for values in found}
     if len(lengths) != 1 or None in lengths:
         return None
-    return -np.mean(np.stack([values for values in found if values is not None]), axis=0)
+    return np.asarray(-np.mean(np.stack([values for values in found if values is not None]), axis=0))
 
 
 def error_of_mean(losses: FloatArray, by_row: FloatArray | None) -> float:
