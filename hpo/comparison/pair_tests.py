@@ -13,7 +13,7 @@ from hpo.comparison.statistics import fewest_repetitions, superiority, superiori
 
 POWER = 0.8  # that the number of repetitions that is said to be needed is to have
 # A test that holds at any number of looks takes about so many more repetitions (benchmarks.honesty).
-_PRICE_OF_LOOKING = 1.6
+_PRICE_OF_LOOKING = 1.8
 
 Looks = Literal["once", "any", "again"]
 Pair = tuple[FloatArray, FloatArray]

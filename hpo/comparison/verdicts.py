@@ -176,7 +176,7 @@ def _measured(
     on_test = (a, b) if test is None else (test[sampler], test[against])
     size, paired, confidence = len(a), rules.paired, 1 - rules.alpha
     if size == 1:
-        unknown = {name: _NOTHING for name in ("difference", "test_difference", "equivalence")}
+        unknown = dict.fromkeys(("difference", "test_difference", "equivalence"), _NOTHING)
         return _Pair(
             sampler, against, 1, n_pairs, _NOTHING, _NOTHING, math.nan, PairTest.none(), **unknown, is_tied=False
         )
