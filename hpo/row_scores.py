@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 from scipy.stats import rankdata
 
 FloatArray = NDArray[np.float64]
@@ -133,6 +134,13 @@ def _jackknife(
     whole = scored(numbers)
     without = np.array([scored(numbers[block != one]) for one in range(g)])
     return np.asarray(g * whole - (g - 1) * without)
+
+
+def error_of_score(values: FloatArray | None) -> float | None:
+    """Half the 95% interval of a score, for other rows from the same source; None where it is not known row by row."""
+    if values is None or len(values) < FEWEST_ROWS:
+        return None
+    return float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 # --- metrics with values of their own ---

@@ -8,7 +8,7 @@ from sklearn.metrics import get_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpo.row_scores import N_BLOCKS, Remembered, neighbours, packed, row_values, unpacked
+from hpo.row_scores import N_BLOCKS, Remembered, error_of_score, neighbours, packed, row_values, unpacked
 
 
 def taken(part, rows):
@@ -111,6 +111,13 @@ def test_a_metric_that_refuses_parts_of_the_rows_has_no_values():
     assert row_values("moody", moody, Remembered(model, X), X, y, taken) is None
     without_target = row_values("share", lambda model, X: model.predict(X).mean(), Remembered(model, X), X, None, taken)
     assert without_target.mean() == pytest.approx(model.predict(X).mean(), abs=0.02)
+
+
+def test_the_error_of_an_accuracy_is_that_of_a_share():
+    values = np.r_[np.ones(75), np.zeros(25)]
+    assert error_of_score(values) == pytest.approx(1.984 * np.sqrt(0.75 * 0.25 / 99), rel=1e-3)
+    assert error_of_score(values[:4]) is None
+    assert error_of_score(None) is None
 
 
 def test_packed_values_come_back_and_other_texts_do_not():
