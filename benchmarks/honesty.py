@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks import null_worlds
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
 from hpo.comparison.statistics import (
     Interval,
@@ -330,7 +331,7 @@ def overtuned(n_comparisons: int, seed: int) -> None:
     rows, shares = [], []
     for margin in (None, 1e-6, 0.2):
         frame = judged(draw, 20, Rules(True, margin=margin), n_comparisons, seed, "ba")
-        beyond = (frame["p_holm"] < ALPHA) & (-frame["test_difference"] > (margin or 0))
+        beyond = (frame["p_validation"] < ALPHA) & (-frame["test_difference"] > (margin or 0))
         shares.append((frame["verdict"] == "real").mean())
         rows.append([f"margin {margin}", f"{shares[-1]:.2%}", f"{beyond.mean():.1%}"])
     print(f"\nbetter on validation (P = 0.98), alike on the test, paired, 20 repetitions, {n_comparisons} comparisons")
@@ -338,6 +339,109 @@ def overtuned(n_comparisons: int, seed: int) -> None:
     print_goal(
         '"real" without a difference on the test', f"{max(shares):.2%} at most", "2.5%", is_met=max(shares) <= 0.035
     )
+
+
+# --- null worlds, and the power beside ---
+
+NULL_WORLDS: Mapping[str, dict[str, float]] = {
+    "all alike": {},
+    "alike on the test, surely different on validation": {"lead": 3.0},
+    "the same, and the test rows have luck (0.3)": {"lead": 3.0, "luck": 0.3},
+    "the same, and much luck (1.4)": {"lead": 3.0, "luck": 1.4},
+    "one 4 times as wide": {"wide": 4.0},
+    "one 4 times as wide, alike on the test only": {"wide": 4.0, "lead": 9.0},
+}
+LOOKS = (10, 20, 40)  # at 5, where nothing can be significant, nothing is spent
+LONGEST = 80  # repetitions, of who looks after each
+
+
+def between_samplers(n_comparisons: int, seed: int) -> None:
+    """False "real" with 1, 3 and 10 pairs: one look, repetitions added by hand, a look after each."""
+    generator, rows = np.random.default_rng(seed), []
+    for name, world in NULL_WORLDS.items():
+        for m in (1, 3, 10):
+            n = max(n_comparisons // (1 if m < 10 else 4), 1)
+            drawn = [null_worlds.pairs(generator, n, LONGEST, **world) for _ in range(m)]
+            n_wrong = null_worlds.disagreements(drawn[0].first(20), 20)
+            at_looks = [_reals([pair.first(s) for pair in drawn]) for s in LOOKS]
+            again = [null_worlds.sequential(pair.first(LOOKS[-1]), ALPHA / m / 2) for pair in drawn]
+            later = np.any([found[:, [s - 1 for s in LOOKS[1:]]].any(axis=1) for found in again], axis=0)
+            each = np.any([null_worlds.sequential(pair, ALPHA / m)[:, -1] for pair in drawn], axis=0)
+            shares = [
+                at_looks[1][0], at_looks[1][1], np.any([found[0] for found in at_looks], axis=0),
+                at_looks[0][1] | later, each,
+            ]  # fmt: skip
+            rows.append([name, str(m), *(f"{share.mean():.1%}" for share in shares), str(n_wrong)])
+    print(f"\nneither is better, {n_comparisons} comparisons (a quarter with 10 pairs): share with any false real")
+    header = ["", "pairs", "before, 20", "now, 20", "before, 10 20 40", "now, 10 20 40", f"now, each to {LONGEST}"]
+    print_table([*header, "not as judge"], rows)
+    worst = max(float(row[i].rstrip("%")) for row in rows for i in (3, 5, 6))
+    allowed = 100 * (ALPHA + 3 * np.sqrt(ALPHA * (1 - ALPHA) / (n_comparisons / 4)))
+    print_goal('"real" in a null world', f"{worst}% at most", f"5%, within {allowed:.1f}%", is_met=worst <= allowed)
+
+
+def _reals(drawn: Sequence[null_worlds.Drawn]) -> tuple[Array, Array]:
+    """In which families any pair is real at one look: by the rule before, and now."""
+    m = len(drawn)
+    before = np.any([null_worlds.old_is_real(pair, ALPHA / m)[0] for pair in drawn], axis=0)
+    now = null_worlds.holm_is_real(np.stack([null_worlds.new_p(pair)[0] for pair in drawn], axis=1)).any(axis=1)
+    return before, now
+
+
+def repetitions_for_power(n_comparisons: int, seed: int) -> None:
+    """Repetitions at which a true difference is real in 80% of comparisons."""
+    generator, rows, sizes = np.random.default_rng(seed), [], range(6, LONGEST + 1)
+    for on_validation, on_test in ((0.79, 0.70), (0.84, 0.79), (0.9, 0.85)):
+        for luck in (0.0, 0.1):
+            lead, gain = stats.norm.ppf([on_validation, on_test])
+            drawn = null_worlds.pairs(generator, n_comparisons // 4, LONGEST, lead=lead, gain=gain, luck=luck)
+            for m in (1, 3):
+                found = []
+                for rule in ("before", "now"):
+                    powers = []
+                    for s in sizes:
+                        cut = drawn.first(s)
+                        if rule == "before":
+                            is_real, is_ours = null_worlds.old_is_real(cut, ALPHA / m)
+                        else:
+                            p, is_ours = null_worlds.new_p(cut)
+                            is_real = p < ALPHA / m
+                        powers.append((is_real & is_ours).mean())
+                    found.append(next((s for s, power in zip(sizes, powers, strict=True) if power >= 0.8), None))
+                stopped = null_worlds.sequential(drawn, ALPHA / m).mean(axis=0)
+                found.append(int(np.argmax(stopped >= 0.8)) + 1 if stopped[-1] >= 0.8 else None)
+                half = int(np.argmax(stopped >= 0.5)) + 1 if stopped[-1] >= 0.5 else None
+                cells = [f"more than {LONGEST}" if s is None else str(s) for s in (*found, half)]
+                rows.append([f"P {on_validation} and {on_test}, luck {luck}", str(m), *cells])
+    print(f"\nrepetitions for 80% power, {n_comparisons // 4} comparisons")
+    print_table(
+        ["wins on validation and test", "pairs", "before", "now", "until known, 80%", "until known, half"], rows
+    )
+
+
+def whether_worth_it(n_comparisons: int, seed: int) -> None:
+    """The reference as good as the best, one fixed test set; and a gain of a third of a row's spread."""
+    generator, rows = np.random.default_rng(seed), []
+    for metric, gain in (("mean loss", 0.35), ("AUC", 0.5)):
+        for n in (60, 114, 500):
+            for s in (6, 12, 20, 40):
+                found = [
+                    _worth(generator, n_comparisons // k, s, n, g, metric == "AUC") for g, k in ((0, 1), (gain, 8))
+                ]
+                cells = [f"{found[0][name]:.1%}" for name in ("before", "worth it", "harm")]
+                rows.append([f"{metric}, {n} rows, {s} repetitions", *cells, f"{found[1]['worth it']:.0%}"])
+    print(f"\nthe reference is as good as the best, {n_comparisons} comparisons: how often something else is said")
+    print_table(["", "worth it, before", "worth it, now", "does harm, now", "power with a gain"], rows)
+    worst = max(float(row[2].rstrip("%")) for row in rows)
+    allowed = 100 * (ALPHA + 3 * np.sqrt(ALPHA * (1 - ALPHA) / n_comparisons))
+    print_goal('"worth it" of nothing', f"{worst}% at most", f"5%, within {allowed:.1f}%", is_met=worst <= allowed)
+
+
+def _worth(generator: np.random.Generator, m: int, s: int, n: int, gain: float, is_auc: bool) -> dict[str, float]:
+    at_once = max(1, 4_000_000 // (s * n))  # comparisons whose rows fit the memory
+    sizes = [min(at_once, m - begun) for begun in range(0, m, at_once)]
+    parts = [null_worlds.worth(null_worlds.tuned(generator, k, s, n, gain=gain, auc=is_auc), generator) for k in sizes]
+    return {name: float(np.average([part[name] for part in parts], weights=sizes)) for name in parts[0]}
 
 
 def main() -> None:
@@ -351,6 +455,8 @@ def main() -> None:
     print_machine("numpy", "scipy", "pandas")
     start = time.perf_counter()
     for measure in (false_alarms, coverage_of_superiority, coverage_of_medians):
+        measure(options.comparisons, options.seed)
+    for measure in (between_samplers, repetitions_for_power, whether_worth_it):
         measure(options.comparisons, options.seed)
     for measure in (families, overtuned, power):  # which take longer each
         measure(max(1, options.comparisons // 4), options.seed)

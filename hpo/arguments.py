@@ -7,6 +7,7 @@ from typing import NoReturn
 from hpo.version import __version__
 
 BAD_INPUT = 2
+MOST = 100  # repetitions, where a comparison ends by itself
 QUICK = {"repetitions": 5, "trials": 20}
 FULL = {"repetitions": 20, "trials": 50}
 
@@ -51,6 +52,18 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     compare.add_argument("studies", metavar="STUDY", nargs="+", help="a study's name, or the path of a script")
     compare.add_argument("--samplers", default="grid,random,tpe", metavar="A,B", help="default: %(default)s")
     compare.add_argument("--repetitions", type=int, metavar="N", help=f"default: {FULL['repetitions']}")
+    compare.add_argument(
+        "--until-known",
+        action="store_true",
+        help="stop as soon as every question has an answer; --repetitions is then the most (default: 100)",
+    )
+    compare.add_argument(
+        "--pool",
+        type=int,
+        default=1,
+        metavar="N",
+        help="N times the random trials on each split, to know sooner what random search would need",
+    )
     compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run; default: {FULL['trials']}")
     compare.add_argument(
         "--baseline", default="random", metavar="SAMPLER", help="default: %(default)s; none compares all pairs"

@@ -12,8 +12,10 @@ from hpo.comparison_site import ComparisonSite
 from hpo.database import StudyDatabase
 from hpo.freshness import Answers, Changes, collect, with_insertion
 from hpo.guards import WSGI, Environ
+from hpo.importance import importances_of_trials
 from hpo.run_note import PATH, run_note
 from hpo.safe_csv import safe_csv
+from hpo.stored_runs import StoredRun
 
 # In the blue bar of each of optuna-dashboard's pages; its Content-Security-Policy allows styles, and no script here.
 _LINK = """<nav id="hpo" aria-label="Comparisons" title="{said}"
@@ -34,6 +36,7 @@ class Browser:
     def __init__(self, database: StudyDatabase, *, writable: bool) -> None:
         self._database = database
         self._changes = Changes(database.engine)
+        self._importances: dict[int, tuple[int, str]] = {}  # run -> its trials then, and what decides
         self._comparisons = ComparisonSite(database, self._changes)
         storage = BrowsedStorage(database.storage, writable=writable, note=self._note)
         self._app = Answers(optuna_dashboard.wsgi(storage), self._changes)
@@ -83,4 +86,13 @@ class Browser:
             for other in self._comparisons.runs()
             if (other.name.versioned_study, other.name.sampler, other.name.split) == place
         )
-        return run_note(run, best, next(reference, None))
+        return run_note(run, best, next(reference, None), self._importance(run))
+
+    def _importance(self, run: StoredRun) -> str:
+        """What decides, computed anew when a run has more trials."""
+        known = self._importances.get(run.study_id)
+        if known is None or known[0] != run.n_told:
+            trials = self._database.storage.get_all_trials(run.study_id, deepcopy=False)
+            known = run.n_told, importances_of_trials(trials).sentence
+            self._importances[run.study_id] = known
+        return known[1]

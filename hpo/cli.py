@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo import commands
-from hpo.arguments import FULL, QUICK, Call, Parser, add_run_options, build_parser
+from hpo.arguments import FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
 from hpo.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.streams import discard_output, stdout_for_json, usable_streams
@@ -171,7 +171,7 @@ def _compare(arguments: argparse.Namespace) -> int:
                 comparison = compare(
                     study,
                     samplers=samplers,
-                    repetitions=numbers["repetitions"] if arguments.repetitions is None else arguments.repetitions,
+                    repetitions=_repetitions(arguments),
                     trials=numbers["trials"] if arguments.trials is None else arguments.trials,
                     baseline=None if arguments.baseline == "none" else arguments.baseline,
                     margin=arguments.margin,
@@ -181,6 +181,8 @@ def _compare(arguments: argparse.Namespace) -> int:
                     **resources,
                     runs_missing=not arguments.no_run,
                     new_version=arguments.new_version,
+                    until_known=arguments.until_known,
+                    pool=arguments.pool,
                     progress=arguments.progress,
                 )
         except NotComparable as error:
@@ -207,6 +209,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         text.say("hpo list shows the runs, hpo dashboard the trials")
     return STOPPED if is_cut else DONE
+
+
+def _repetitions(arguments: argparse.Namespace) -> int:
+    if arguments.repetitions is not None:
+        return int(arguments.repetitions)
+    return MOST if arguments.until_known else (QUICK if arguments.quick else FULL)["repetitions"]
 
 
 def _list(arguments: argparse.Namespace) -> int:

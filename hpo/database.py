@@ -356,6 +356,17 @@ class StudyDatabase:
                 lambda connection: records.write_test_score(connection, study, context, configuration, result)
             )
 
+    def record_look(self, study: str, what: Mapping[str, Any]) -> None:
+        """Note that verdicts on a study (with its version) were looked at; see :func:`hpo.records.write_look`."""
+        self._create(records.looks)
+        with contextlib.suppress(sa.exc.IntegrityError):  # another process was faster, with the same
+            self._persist(lambda connection: records.write_look(connection, study, what))
+
+    def looks(self, study: str) -> list[dict[str, Any]]:
+        """What was looked at of a study (with its version), the earliest first."""
+        with self._reading() as connection:
+            return records.read_looks(connection, study) if self._has(connection, records.looks) else []
+
     def _has(self, connection: sa.Connection, table: sa.Table) -> bool:
         return table.name in self._made or sa.inspect(connection).has_table(table.name)
 

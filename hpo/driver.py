@@ -5,7 +5,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpo.cores import cores
 from hpo.definition import StudyDefinition
@@ -85,6 +85,7 @@ class Job:
         lag, threads: of the run, if it is new.
         rank: jobs of a lower rank begin first.
         by_hand: the next trial of a run that is made by hand.
+        trials: budget, where it is another than that of the options.
     """
 
     name: RunName
@@ -93,6 +94,7 @@ class Job:
     threads: int = 1
     rank: int = 0
     by_hand: Configuration | None = None
+    trials: int | None = None
 
 
 class Driver:
@@ -192,6 +194,8 @@ class Driver:
 
     def _open(self, job: Job) -> "_Active":
         options, sampler = self._options, job.sampler
+        if job.trials is not None:
+            options = replace(options, trials=job.trials)
         budget = 1 if sampler is None else options.trials or default_budget(self._session.definition, sampler)
         if job.by_hand is not None:
             budget = self._session.database.n_trials(str(job.name)) + 1

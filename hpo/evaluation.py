@@ -18,7 +18,8 @@ from hpo.generators import fold_name, kept, seed, seed_for, seeded
 from hpo.interrupts import is_interrupt
 from hpo.model_costs import ModelCosts
 from hpo.results import Evaluation, FoldResult, LearningCurve, combine
-from hpo.splits import Partition, partition
+from hpo.row_scores import Remembered, neighbours, packed, row_values
+from hpo.splits import TEST_FOLD, Partition, partition
 from hpo.steps import Pruned, Watching, fit_watched
 
 _SCORE = "score"  # what the generators are seeded for when a model is scored, however it was trained
@@ -141,13 +142,17 @@ def evaluate_folds(
         error: str | None = None
         trace: str | None = None
         curve: LearningCurve | None = None
+        by_row: str | None = None
         is_pruned = False
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             try:
                 if unfitted is None:
                     unfitted = problem.estimator(used)
-                scores, train_score, costs, curve = _fit_and_score(problem, unfitted, fold, meter, watching)
+                is_test = fold == TEST_FOLD
+                scores, train_score, costs, curve, by_row = _fit_and_score(
+                    problem, unfitted, fold, meter, watching, is_test=is_test
+                )
             except Pruned as pruned:
                 curve, is_pruned = pruned.curve, True
                 scores = {problem.metric: curve.scores[-1]}
@@ -174,14 +179,15 @@ def evaluate_folds(
             model_size_mb=costs.size_mb,
             curve=curve,
             is_pruned=is_pruned and error is None,
+            row_values=by_row,
         )
         if error is not None:
             return
 
 
 def _fit_and_score(
-    problem: Problem, unfitted: Any, fold: int, meter: "_Meter", watching: Watching | None
-) -> tuple[dict[str, float], float, ModelCosts, LearningCurve | None]:
+    problem: Problem, unfitted: Any, fold: int, meter: "_Meter", watching: Watching | None, *, is_test: bool
+) -> tuple[dict[str, float], float, ModelCosts, LearningCurve | None, str | None]:
     train, validation = problem.partition.fold(fold)
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
@@ -204,11 +210,30 @@ def _fit_and_score(
         else:
             fit_watched(estimator, fit, watcher)
     seed(problem.split, _SCORE)
+    by_row = None
     with meter.scoring():
-        scores = {name: float(score) for name, score in problem.scorer(estimator, X_validation, y_validation).items()}
+        if is_test:
+            scores, by_row = _scored_by_row(problem, estimator, X_validation, y_validation)
+        else:
+            found = problem.scorer(estimator, X_validation, y_validation)
+            scores = {name: float(score) for name, score in found.items()}
         train_score = float(metric(estimator, X_train, y_train))
     curve = None if watcher is None else watcher.curve
-    return scores, train_score, ModelCosts.of(estimator, X_validation), curve  # neither fitting nor scoring
+    costs = ModelCosts.of(estimator, X_validation)  # neither fitting nor scoring
+    return scores, train_score, costs, curve, by_row
+
+
+def _scored_by_row(problem: Problem, fitted: Any, X: Any, y: Any) -> tuple[dict[str, float], str | None]:
+    """Scores of the sealed test rows, and the metric's score row by row, from one prediction."""
+    remembered, rows = Remembered(fitted, X), problem.partition.test
+    scores = {name: float(score) for name, score in problem.scorer(remembered, X, y).items()}
+    clusters = None
+    if problem.data.groups is not None:
+        clusters = np.asarray(problem.data.groups)[rows]
+    elif getattr(problem.definition.split, "order", None) == "time":
+        clusters = neighbours(len(rows))
+    by_row = row_values(problem.metric, metric_scorer(problem), remembered, X, y, take_rows, clusters=clusters)
+    return scores, packed(by_row)
 
 
 def score_fitted(problem: Problem, fitted: Any, fold: int) -> FoldResult:
@@ -216,19 +241,23 @@ def score_fitted(problem: Problem, fitted: Any, fold: int) -> FoldResult:
     meter = _Meter()
     scores: dict[str, float] = {}
     error: str | None = None
+    by_row: str | None = None
     X, y, _ = problem.rows(problem.partition.fold(fold)[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with seeded(problem.split, _SCORE), meter.scoring():
-                scores = {name: float(score) for name, score in problem.scorer(fitted, X, y).items()}
+                if fold == TEST_FOLD:
+                    scores, by_row = _scored_by_row(problem, fitted, X, y)
+                else:
+                    scores = {name: float(score) for name, score in problem.scorer(fitted, X, y).items()}
         except BaseException as failure:
             if is_interrupt(failure):
                 raise
             error = describe(failure)
     if error is None and not math.isfinite(scores[problem.metric]):
         error = f"NotFinite: the metric {problem.metric} is {scores[problem.metric]}"
-    return FoldResult(scores=scores, score_seconds=meter.score_seconds, error=error)
+    return FoldResult(scores=scores, score_seconds=meter.score_seconds, error=error, row_values=by_row)
 
 
 class _Meter:

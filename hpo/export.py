@@ -22,6 +22,7 @@ from hpo.model_card import Card, model_card
 from hpo.model_folder import CARD, check_target, write_folder
 from hpo.packing import FORMATS, pack
 from hpo.parameters import model_parameters
+from hpo.row_scores import error_of_score, unpacked
 from hpo.run_diagnosis import diagnose
 from hpo.run_name import RunName
 from hpo.sealed import score_model_on_test
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from hpo.runs import Run, Trial
 
+_UNKNOWN = (None, None)
 _SAMPLE = 200  # rows for which the file must predict what the model does
 
 
@@ -48,6 +50,7 @@ class Exported:
         metric: how its scores are shown.
         value, reference: mean validation score, and that of the reference (None where unknown); the scorer's sign.
         test: score on the sealed test rows; None where there is none.
+        test_error: how far that may be off for other rows, 95%; None where it is not known row by row.
         about_test: what became of them, in a sentence.
         n_opened: how many configurations of the study were ever scored on them.
         types: that :func:`hpo.load_model` must be told to trust.
@@ -65,6 +68,7 @@ class Exported:
     value: float
     reference: float | None
     test: float | None
+    test_error: float | None
     about_test: str
     n_opened: int
     types: tuple[str, ...]
@@ -107,11 +111,16 @@ def export_trial(
     with contextlib.suppress(HpoError):  # a card without it is a card all the same
         diagnosis = diagnose(run).sentence if trial.number == run.best.number else None
     key = str(trial.attributes["configuration"])
-    test, about_test, n_opened = _test(session, run.name, key, fitted, open_test=open_test)
+    (test, test_error), about_test, n_opened = _test(session, run.name, key, fitted, open_test=open_test)
     about = _about(run, trial, problem, fitted)
     manifest = {
         **about,
-        "scores": {**about["scores"], "test": test, "reference": _reference_scores(session, run)},
+        "scores": {
+            **about["scores"],
+            "test": test,
+            "test_error": test_error,
+            "reference": _reference_scores(session, run),
+        },
         "test": {"said": about_test, "configurations_scored": n_opened},
         "diagnosis": diagnosis,
         "hashes": dict(session.hashes),
@@ -137,6 +146,7 @@ def export_trial(
         value=trial.value,
         reference=manifest["scores"]["reference"]["validation"],
         test=test,
+        test_error=test_error,
         about_test=about_test,
         n_opened=n_opened,
         types=packed.types,
@@ -172,17 +182,17 @@ def _about(run: "Run", trial: "Trial", problem: Problem, fitted: Any) -> dict[st
 def _reference_scores(session: StudySession, run: "Run") -> dict[str, float | None]:
     reference = run.reference
     if reference is None:
-        return {"validation": None, "training": None, "test": None}
-    test = _stored_test(session, run.name.split, reference)
-    return {"validation": reference.value, "training": reference.train_score, "test": test}
+        return {"validation": None, "training": None, "test": None, "test_error": None}
+    test, error = _stored_test(session, run.name.split, reference)
+    return {"validation": reference.value, "training": reference.train_score, "test": test, "test_error": error}
 
 
 def _test(
     session: StudySession, name: RunName, key: str, fitted: Any, *, open_test: bool
-) -> tuple[float | None, str, int]:
-    """The score on the sealed test rows, what is to be said of it, and how many configurations they have scored."""
+) -> tuple[tuple[float | None, float | None], str, int]:
+    """The score on the sealed test rows with its error, what to say of it, and how many configurations they scored."""
     if not session.has_test:
-        return None, "The study seals no test rows (test=0): nothing here was scored on rows that had no say.", 0
+        return _UNKNOWN, "The study seals no test rows (test=0): nothing here was scored on rows that had no say.", 0
     database, study, context = session.database, session.definition.name, session.context(name.split)
     rows = counted(session.n_test, "sealed test row")
     scores = database.test_scores(study)
@@ -195,20 +205,26 @@ def _test(
     n_opened = len(scores)
     count = f"The sealed test rows of this study have been scored for {counted(n_opened, 'configuration')}."
     if known.empty:
-        return None, f"The {rows} stayed sealed. {count}", n_opened
+        return _UNKNOWN, f"The {rows} stayed sealed. {count}", n_opened
     found = known.iloc[0]
     when = "were opened for this model" if is_new else f"had scored this configuration on {found['opened']:%Y-%m-%d}"
     again = "" if is_new else ", and were not opened anew"
     failed = "" if found["error"] is None else f"; that failed ({found['error']})"
-    return _number(found["value"]), f"The {rows} {when}{again}{failed}. {count}", n_opened
+    return _with_error(found), f"The {rows} {when}{again}{failed}. {count}", n_opened
 
 
-def _stored_test(session: StudySession, split: int, trial: "Trial") -> float | None:
+def _stored_test(session: StudySession, split: int, trial: "Trial") -> tuple[float | None, float | None]:
     """What the sealed test rows said of another trial, where they were ever asked."""
     scores = session.database.test_scores(session.definition.name)
     key = trial.attributes["configuration"]
     known = scores[(scores["context"] == session.context(split)) & (scores["configuration"] == key)]
-    return None if known.empty else _number(known.iloc[0]["value"])
+    return _UNKNOWN if known.empty else _with_error(known.iloc[0])
+
+
+def _with_error(found: "pd.Series") -> tuple[float | None, float | None]:
+    """A score on the sealed test rows, and how far it may be off for other rows, 95%."""
+    error = error_of_score(unpacked(found["row_values"]))
+    return _number(found["value"]), None if error is None else _number(error)
 
 
 def _data(problem: Problem, fitted: Any) -> dict[str, Any]:

@@ -112,9 +112,10 @@ def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
     """What the sealed test rows of a study said, in any of its versions, in the order they were asked.
 
     Columns: context, configuration, opened (UTC), value (score of the metric, the scorer's sign; NaN where the
-    fit or the score failed), error.
+    fit or the score failed), error, row_values (packed, see :mod:`hpo.row_scores`; empty
+    where the metric has none, None where an older version asked).
     """
-    columns = ["context", "configuration", "opened", "value", "error"]
+    columns = ["context", "configuration", "opened", "value", "error", "row_values"]
     if not sa.inspect(connection).has_table(t.test_scores.name):
         return pd.DataFrame(columns=columns)
     c = t.test_scores.c
@@ -123,6 +124,10 @@ def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
     results = [json.loads(result) for result in rows.pop("result")]
     rows["value"] = [float(next(iter(result["scores"].values()), np.nan)) for result in results]
     rows["error"] = [result["error"] for result in results]
+    rows["row_values"] = pd.Series(
+        [result.get("row_values", None) or ("" if "row_values" in result else None) for result in results],
+        dtype=object,
+    )
     rows.loc[rows["error"].notna(), "value"] = np.nan
     return rows[columns]
 

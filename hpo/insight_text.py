@@ -28,10 +28,11 @@ def show_diagnosis(found: "RunDiagnosis") -> None:
 def show_importances(found: "Importances") -> None:
     """What decides, as a table of shares."""
     if len(found.frame) > 1:
-        rows = [
-            [str(row.hyperparameter), _share(row.metric), _share(row.fit_seconds)] for row in found.frame.itertuples()
-        ]
-        table(["hyperparameter", "decides the metric", "decides fit seconds"], rows)
+        header, columns = ["hyperparameter", "importance for the score"], ["metric"]
+        if not found.frame["within_branch"].equals(found.frame["metric"]):
+            header, columns = [*header, "with the best one's choices"], [*columns, "within_branch"]
+        header, columns = [*header, "for fit time"], [*columns, "fit_seconds"]
+        table(header, [[str(row["hyperparameter"]), *(_share(row[c]) for c in columns)] for row in found.rows()])
     if len(found.frame) != 1:  # what is alone decides all
         say(found.note)
 

@@ -57,7 +57,7 @@ def _scores(card: Card) -> list[str]:
     rows = [
         ["validation rows, mean over folds", metric.text(scores["validation"]), metric.text(reference["validation"])],
         ["training rows, mean over folds", metric.text(scores["training"]), metric.text(reference["training"])],
-        ["sealed test rows, this model", metric.text(scores["test"]), metric.text(reference["test"])],
+        ["sealed test rows, this model", _held_out(metric, scores), _held_out(metric, reference)],
     ]
     folds = ", ".join(map(metric.text, scores["folds"]))
     return [
@@ -67,7 +67,13 @@ def _scores(card: Card) -> list[str]:
         "",
         f"Validation folds: {folds}. The configuration was chosen by them, so they flatter it.",
         card.about_test,
+        *(["± is the 95% interval for other test rows."] if scores.get("test_error") is not None else []),
     ]
+
+
+def _held_out(metric: Metric, scores: Mapping[str, Any]) -> str:
+    error = scores.get("test_error")
+    return metric.text(scores["test"]) + ("" if error is None else f" ± {error:.2g}")
 
 
 def _hyperparameters(card: Card) -> list[str]:

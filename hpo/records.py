@@ -4,6 +4,7 @@ Optuna's storage spends 16 to 57 ms a trial on object-relational work per statem
 inserts take well under one. A test proves that what is written here equals what Optuna's public API reads back.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -61,6 +62,16 @@ test_scores = sa.Table(
     sa.Column("study", sa.String(255), nullable=False, index=True),
     sa.Column("opened", sa.DateTime, nullable=False),
     sa.Column("result", sa.Text, nullable=False),
+)
+
+# When verdicts on samplers were looked at, and with how many repetitions: to look again with more is another look.
+looks = sa.Table(
+    "hpo_looks",
+    sa.MetaData(),
+    sa.Column("look", sa.String(64), primary_key=True),
+    sa.Column("study", sa.String(255), nullable=False, index=True),
+    sa.Column("seen", sa.DateTime, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
 )
 
 # Statements are built once: building them took as long as running them.
@@ -217,13 +228,37 @@ def read_curves(connection: sa.Connection, study_id: int) -> dict[int, dict[int,
 def write_test_score(
     connection: sa.Connection, study: str, context: str, configuration: str, result: Mapping[str, Any]
 ) -> None:
-    """Note what the sealed test rows said of a configuration; the first answer stays."""
+    """Note what the sealed test rows said of a configuration; the first answer stays.
+
+    Where that was given to an older version, which asked for the score alone, the score row by row is added to it.
+    """
     table = test_scores.c
     same = (table.context == context) & (table.configuration == configuration)
-    if connection.execute(sa.select(table.study).where(same)).first() is None:
+    known = connection.execute(sa.select(table.result).where(same)).scalar()
+    if known is not None:
+        stored = json.loads(known)
+        if "row_values" not in stored:
+            stored["row_values"] = result.get("row_values")
+            connection.execute(test_scores.update().where(same).values(result=json.dumps(stored)))
+    else:
         opened = _naive_utc(datetime.now(UTC))
         row = {"context": context, "configuration": configuration, "study": study, "opened": opened}
         connection.execute(test_scores.insert().values(**row, result=json.dumps(result)))
+
+
+def write_look(connection: sa.Connection, study: str, what: Mapping[str, Any]) -> None:
+    """Note that verdicts on a study (with its version) were looked at; the first such look stays."""
+    text = json.dumps(what, sort_keys=True)
+    look = hashlib.sha256(f"{study} {text}".encode()).hexdigest()
+    if connection.execute(sa.select(looks.c.study).where(looks.c.look == look)).first() is None:
+        seen = _naive_utc(datetime.now(UTC))
+        connection.execute(looks.insert().values(look=look, study=study, seen=seen, what=text))
+
+
+def read_looks(connection: sa.Connection, study: str) -> list[dict[str, Any]]:
+    """What was looked at of a study (with its version), the earliest first."""
+    query = sa.select(looks.c.what).where(looks.c.study == study).order_by(looks.c.seen)
+    return [json.loads(what) for what in connection.scalars(query)]
 
 
 def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) -> bool:

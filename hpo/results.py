@@ -43,6 +43,7 @@ class FoldResult:
         model_size_mb: the pickled estimator, MB of 2**20 bytes; None where it cannot be pickled.
         curve: its training, where a pruner watched.
         is_pruned: whether the pruner ended it; ``scores`` then has the metric alone, as it was last.
+        row_values: of the sealed test rows: the metric's score row by row (:mod:`hpo.row_scores`), packed.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class FoldResult:
     model_size_mb: float | None = None
     curve: LearningCurve | None = None
     is_pruned: bool = False
+    row_values: str | None = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "FoldResult":

@@ -20,13 +20,14 @@ def comparison_path(study: str) -> str:
     return PATH + quote(study, safe="")
 
 
-def run_note(run: StoredRun, best: FrozenTrial | None, reference: float | None) -> str:
+def run_note(run: StoredRun, best: FrozenTrial | None, reference: float | None, importance: str = "") -> str:
     """Markdown: a link to the run's comparison, how far it is, and a table of its best trial.
 
     Args:
         run: with how many trials it has.
         best: its best trial, or None before the first success.
         reference: score of the usual hyperparameters on the same split, or None where it is not known.
+        importance: of the hyperparameters, in a line, as ``hpo show`` has it; empty where it is not known.
     """
     name, metric = run.name, run.metric
     n_failed = f", {run.n_failed} failed" if run.n_failed else ""
@@ -48,6 +49,7 @@ def run_note(run: StoredRun, best: FrozenTrial | None, reference: float | None) 
         f"{metric.label} on training rows": None if train is None else metric.text(train),
         f"{metric.label} of the reference": None if reference is None else metric.text(reference),
         "hyperparameters, set by the sampler": _values(best.params, best.user_attrs),
+        "importance for the score": _plain(importance) or None,
         "model parameters, learned in training": None if learned is None else f"{learned:,}",
         "cost of this trial": spent or None,
         "peak memory": None if memory is None else format_size(memory),

@@ -190,6 +190,52 @@ def test_the_picture_shows_errors_positive_and_every_sampler(comparison):
     assert "-0." not in picture
 
 
+def stepping(**ends):
+    """Curves that fall from 1 to these ends in two steps, each sampler's a trial after those of the one before."""
+    frames = [
+        pd.DataFrame(
+            {
+                "sampler": sampler,
+                "repetition": 0,
+                "trial": range(1, 21),
+                "incumbent": -np.repeat([1.0, (1 + end) / 2, end], [4 + i, 10, 6 - i]),
+            }
+        )
+        for i, (sampler, end) in enumerate(ends.items())
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.mark.parametrize("width", [50, 80, 110])
+def test_the_picture_is_of_steps_that_can_be_followed(width):
+    curves = stepping(random=0.6, tpe=0.2, qmc=0.4)
+    lines = incumbents_text(curves, -0.8, Metric("neg_log_loss", -1), width=width, color=False).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split() == ["log", "loss", "(lower", "is", "better)"]
+    picture = lines[1:17]
+    ends = {line.split()[-1]: i for i, line in enumerate(picture) if line.split()[-1] in ("random", "tpe", "qmc")}
+    assert ends["random"] < ends["qmc"] < ends["tpe"]  # the lower the loss, the lower the line
+    for sampler, (across, upper, lower) in {"random": "─┐└", "tpe": "━┓┗", "qmc": "═╗╚"}.items():
+        assert across in picture[ends[sampler]]
+        assert upper in "".join(picture)
+        assert lower in "".join(picture)
+    assert any("·" in line and line.endswith("reference") for line in picture)
+    assert lines[-1] == "── random   ━━ tpe   ══ qmc   ·· reference"
+    colored = incumbents_text(curves, -0.8, Metric("neg_log_loss", -1), width=width, color=True)
+    assert "\x1b[34m" in colored
+    assert "\x1b" not in "".join(lines)
+
+
+def test_what_never_succeeds_has_a_name_and_no_curve():
+    curves = stepping(random=0.6, tpe=0.2)
+    curves.loc[curves["sampler"] == "tpe", "incumbent"] = np.nan
+    picture = incumbents_text(curves, np.nan, Metric("neg_log_loss", -1), width=80, color=False)
+    assert "━━ tpe" in picture
+    assert "┗" not in picture
+    nothing = incumbents_text(curves.assign(incumbent=np.nan), np.nan, Metric("r2", 1), width=80, color=False)
+    assert "random" in nothing
+
+
 def test_two_samplers_with_the_same_letters_have_different_marks():
     curves = pd.DataFrame(
         {
@@ -200,7 +246,7 @@ def test_two_samplers_with_the_same_letters_have_different_marks():
         }
     )
     picture = incumbents_text(curves, 0.5, Metric("r2", 1), width=80, color=False)
-    assert "t tpe   p tpe(group=True)" in picture
+    assert "── tpe   ━━ tpe(group=True)" in picture
 
 
 def test_the_page_is_self_contained(comparison, tmp_path):

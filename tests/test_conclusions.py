@@ -14,9 +14,10 @@ from hpo.comparison.result import Comparison
 S = 20
 RNG = np.random.default_rng(1)
 LUCK = RNG.normal(0, 1e-3, (S, 8))
+ROWS = np.tile([-1.0, 1.0], 25)  # how much harder each test row is than the mean
 
 
-def made(runs, *, reference=None, tests=True, definition=None, shift=0.0, **plan):
+def made(runs, *, reference=None, tests=True, definition=None, shift=0.0, luck=0.01, **plan):
     """A comparison of runs given as {sampler: array of shape (repetitions, trials)}, on validation and on the test."""
     definition = definition or tree_study(metric="neg_log_loss")
     n, budget = next(iter(runs.values())).shape
@@ -33,7 +34,9 @@ def made(runs, *, reference=None, tests=True, definition=None, shift=0.0, **plan
         trials["split"], usual = 0, usual[usual["split"] == 0]
     frame = pd.concat([trials, usual], ignore_index=True)
     scored = {(row.split, row.configuration): row.value + shift for row in frame.itertuples()} if tests else {}
-    return Comparison(definition, "study", plan, frame, scored, made={"versions": "hpo 1"}, n_opened=len(scored))
+    rows = {place: score + luck * ROWS for place, score in scored.items()} if luck is not None else {}
+    made = {"versions": "hpo 1"}
+    return Comparison(definition, "study", plan, frame, scored, made=made, n_opened=len(scored), rows=rows)
 
 
 def rising(*ends, n=S, trials=8):
@@ -49,11 +52,13 @@ def test_a_sampler_that_always_wins_is_real_and_recommended():
     assert comparison.recommended == "tpe"
     said = comparison.sentences()
     assert said[0].startswith("Tuning is worth it on study: held-out log loss 0.50")
-    assert "against 2.000 with the reference; it is better in 100% of 20 repetitions [84, 100]" in said[0]
+    assert "against 2.000 ± 0.0029 with the reference; it is better in 100% of 20 repetitions [84, 100]" in said[0]
     assert said[1].startswith(
         "tpe beats random: real. tpe wins 100% of 20 repetitions [84, 100], held-out log loss 0.50"
     )
-    assert said[1].endswith("random would need at least 5.2x the trials.")
+    assert said[1].endswith(
+        "random would need at least 4.9x the trials, by its rank among 8 random trials on each split."
+    )
     assert said[2] == "Use tpe: of the samplers shown to be better than random it has the best median."
     table = comparison.table.set_index("sampler")
     assert table.loc["tpe", "speedup"] == np.inf
@@ -130,8 +135,8 @@ def test_one_repetition_shows_curves_and_nothing_more():
     comparison = made({"random": bad, "tpe": good})
     assert "one repetition: no interval, no p-value, and nothing is called better" in comparison.warnings()
     assert comparison.sentences() == [
-        f"study: held-out log loss {-bad.max():#.4g} with random against 2.000 with the reference, in one repetition: "
-        "no verdict.",
+        f"study: held-out log loss {-bad.max():#.4g} ± 0.0029 with random against 2.000 ± 0.0029 with the reference, "
+        "in one repetition: no verdict.",
         "tpe against random: one repetition shows curves and nothing more.",
     ]
     assert comparison.verdicts.drop(columns=["sampler", "against", "verdict", "reason", "better"]).isna().all(axis=None)
@@ -199,6 +204,96 @@ def test_overtuning_is_warned_of():
     noisy = Comparison(tree_study(metric="neg_log_loss"), "study", comparison.plan, frame, _noise(comparison), made={})
     assert noisy.overtuning["relative"].dropna().gt(1).any()
     assert any("overtunes" in warning for warning in noisy.warnings())
+
+
+def test_a_run_whose_first_incumbent_is_the_best_on_the_test_counts_as_overtuned():
+    good, bad = rising(-0.5, -1.0)
+    comparison = made({"random": bad, "tpe": good})
+    frame = _frame(comparison)
+    falling = {(row.split, row.configuration): -row.value for row in frame.itertuples()}  # the first is the best
+    found = Comparison(tree_study(metric="neg_log_loss"), "study", comparison.plan, frame, falling, made={})
+    assert found.overtuning["relative"].isna().all()
+    assert found.overtuning["is_worse"].all()
+    assert (found.table["overtuned"] == 1).all()
+
+
+# --- is tuning worth it ---
+
+
+def worth_of(comparison, sampler="tpe"):
+    return comparison.worth.set_index("sampler").loc[sampler]
+
+
+def test_what_other_test_rows_could_turn_round_is_not_worth_it():
+    good, bad = rising(-0.5, -1.0)
+    sure = made({"random": bad, "tpe": good}, reference=-0.6)
+    assert worth_of(sure)["better"] == "tpe"
+    # 50 rows, of which half are better by 1 with the tuned configuration, and half with the reference
+    comparison = made({"random": bad, "tpe": good}, reference=-0.6)
+    tuned = {place for place in comparison._rows if not np.isclose(comparison._tests[place], -0.6)}
+    rows = {place: comparison._tests[place] + ROWS * (place in tuned) for place in comparison._tests}
+    lucky = Comparison(
+        tree_study(metric="neg_log_loss"), "study", comparison.plan, _all(comparison, -0.6), comparison._tests,
+        made={}, rows=rows,
+    )  # fmt: skip
+    assert worth_of(lucky)["verdict"] == "inconclusive"
+    said = lucky.sentences()[0]
+    assert said.startswith("Too early to say whether tuning is worth it on study")
+    assert "could be 0; more repetitions would not tell, more test rows might" in said
+    assert lucky.verdicts["verdict"].tolist() == ["real"]  # between two that are tuned the rows' luck cancels
+
+
+def _all(comparison, reference):
+    usual = trials_of({("reference", r): [reference] for r in range(S)}).rename(columns={"repetition": "seed"})
+    return pd.concat([comparison._trials, usual.assign(seed=0)], ignore_index=True)
+
+
+def test_without_the_scores_by_row_it_is_not_told_and_said():
+    good, bad = rising(-0.5, -1.0)
+    old = made({"random": bad, "tpe": good}, luck=None)
+    assert worth_of(old)["verdict"] == "inconclusive"
+    assert "how much of it is the luck of the test rows is not known" in old.sentences()[0]
+    assert any("not known row by row" in warning for warning in old.warnings())
+    assert "±" not in " ".join(old.sentences())
+    unscored = made({"random": bad, "tpe": good}, tests=False)
+    assert worth_of(unscored)["better"] is None
+    assert "validation rows flatter what was chosen by them" in unscored.sentences()[0]
+
+
+def test_tuning_that_does_harm_is_said_to():
+    good, bad = rising(-0.5, -1.0)
+    said = made({"random": bad, "tpe": good}, reference=-0.1).sentences()[0]
+    assert said.startswith("Tuning does harm on study")
+    assert "it is better in 0% of 20 repetitions" in said
+
+
+# --- how far the answers are ---
+
+
+def test_questions_have_answers_or_a_share():
+    good, bad = rising(-0.5, -1.0)
+    known = made({"random": bad, "tpe": good}, repetitions=100)
+    assert [(q.name, q.answer, q.share) for q in known.questions()] == [
+        ("tuning with tpe", "real", 1.0), ("tpe against random", "real", 1.0),
+    ]  # fmt: skip
+    assert known.is_known
+    hardly = made({"random": bad, "tpe": bad + RNG.normal(0, 1, (S, 1))}, repetitions=S + 4)
+    (pair,) = hardly.questions()[1:]
+    assert pair.answer == "not worth more"
+    hopeful = bad + np.where(np.arange(S) % 5 < 3, 0.3, -0.3)[:, None]
+    open_question = made({"random": bad, "tpe": hopeful}, repetitions=200).questions()[1]
+    assert open_question.answer == ""
+    assert 0 < open_question.share < 1
+    assert open_question.bar.startswith("tpe against random █")
+
+
+def test_numbers_that_were_not_computed_and_those_that_are_not_reached_differ_in_json():
+    good, bad = rising(-0.5, -1.0)
+    table = made({"random": good, "tpe": bad}).records()["table"]
+    tpe, random = table[1], table[0]
+    assert tpe["time_to_target"] == "infinity"
+    assert random["time_to_target"] is None
+    assert made({"random": bad, "tpe": good}).records()["table"][1]["speedup"] == "infinity"
 
 
 def test_all_pairs_are_compared_without_a_baseline():
@@ -269,7 +364,7 @@ def test_ranks_are_shown_from_five_studies_on():
     assert enough.sentences()[1] == "tpe beats random across studies (p = 0.031 after Holm)."
     assert set(enough.figures) == {"ranks"}
     five = AcrossStudies(several(5))
-    assert five.sentences()[1] == "No sampler is shown to be better than another across them."  # p = 1/16 at the least
+    assert five.sentences()[1] == "5 studies cannot be significant with 1 comparison: 6 are the fewest."  # p >= 1/16
 
 
 def test_studies_whose_comparisons_differ_are_not_ranked():

@@ -439,7 +439,7 @@ def shown(capsys, *argv, code=0):
 def test_show_ends_with_importance_and_diagnosis(folder, capsys):
     out = shown(capsys, RUN)
     assert "decides the metric" in out
-    assert "importance by fANOVA on 12 complete trials: rough below 30" in out
+    assert "importance by total Sobol' effects on 12 complete trials: rough below 30" in out
     lines = [line for line in out.splitlines() if line.startswith("diagnosis")]
     assert lines[0].startswith("diagnosis of trial ")
     assert "from a dummy" in lines[0]

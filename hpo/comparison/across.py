@@ -13,10 +13,19 @@ import pandas as pd
 from hpo.comparison import pages
 from hpo.comparison.measures import as_losses
 from hpo.comparison.result import Comparison
-from hpo.comparison.statistics import Friedman, friedman, holm, nemenyi_cd, superiority, superiority_test
+from hpo.comparison.statistics import (
+    Friedman,
+    fewest_repetitions,
+    friedman,
+    holm,
+    nemenyi_cd,
+    superiority,
+    superiority_test,
+)
 from hpo.errors import NotComparable
 from hpo.figures.figure import Figure
 from hpo.figures.plotly_figure import plotly_figure
+from hpo.units import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -104,7 +113,13 @@ class AcrossStudies:
         for row in self.verdicts[self.verdicts["better"].notna()].to_dict("records"):
             loser = row["against"] if row["better"] == row["sampler"] else row["sampler"]
             said.append(f"{row['better']} beats {loser} across studies (p = {row['p_holm']:.2g} after Holm).")
-        if len(said) == 1:
+        n_pairs = len(self.verdicts)
+        fewest = fewest_repetitions(n_pairs, paired=True, alpha=self.comparisons[0].plan.alpha)
+        if n < fewest:
+            said.append(
+                f"{n} studies cannot be significant with {counted(n_pairs, 'comparison')}: {fewest} are the fewest."
+            )
+        elif len(said) == 1:
             said.append("No sampler is shown to be better than another across them.")
         return said
 

@@ -35,7 +35,7 @@ def curves(trials: pd.DataFrame, tests: Mapping[tuple[int, str], float]) -> pd.D
         One row per trial: sampler, repetition, split, trial (from 1), seconds and fit_seconds (of the run so far; a
         configuration whose stored result was taken over costs what it cost first), incumbent (best value so far; NaN
         before the first success), is_new (whether the trial became incumbent), test (score of the incumbent on the
-        sealed test rows; NaN where unknown).
+        sealed test rows; NaN where unknown), configuration (the incumbent's key; None before the first success).
     """
     values = trials["value"].where(trials["state"] == "COMPLETE")
     runs = [trials[name] for name in _RUN]
@@ -50,6 +50,8 @@ def curves(trials: pd.DataFrame, tests: Mapping[tuple[int, str], float]) -> pd.D
     # The test of an incumbent holds until the next one, also where that has none.
     number = is_new.groupby(runs, sort=False).cumsum()
     test = pd.Series(scored, index=trials.index).groupby([*runs, number], sort=False).transform("first")
+    keys = trials["configuration"].where(is_new)
+    configuration = keys.groupby([*runs, number], sort=False).transform("first").astype(object)
     spent = cost(trials)
     frame = pd.DataFrame(
         {
@@ -60,6 +62,7 @@ def curves(trials: pd.DataFrame, tests: Mapping[tuple[int, str], float]) -> pd.D
             "incumbent": incumbent,
             "is_new": is_new,
             "test": test.where(incumbent.notna()),
+            "configuration": configuration.where(incumbent.notna(), None),
         }
     )
     return frame.reset_index(drop=True)
@@ -101,7 +104,7 @@ def finals(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def incumbents_at(curves: pd.DataFrame, n_trials: int, column: str = "incumbent") -> pd.DataFrame:
-    """The incumbent (or its test score) of each run after ``n_trials``: repetitions x samplers."""
+    """The incumbent (or another column) of each run after ``n_trials``: repetitions x samplers."""
     rows = curves[curves["trial"] <= n_trials].groupby(_RUN, sort=False).tail(1)
     return rows.pivot(index="repetition", columns="sampler", values=column)
 
@@ -248,7 +251,8 @@ def overtuning(curves: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """One row per run: how much better on the test an earlier incumbent was than the last.
 
     Columns: sampler, repetition, overtuning (in the metric's units), relative (to the improvement on the test since the
-    first incumbent; above 1 the last is worse than the first; NaN where there was no improvement).
+    first incumbent; NaN where there was no improvement), is_worse (whether the last is worse on the test than the
+    first: so where the first was the best of all, too).
     """
     rows = []
     for (sampler, repetition), curve in curves.groupby(_RUN, sort=False):
@@ -257,5 +261,6 @@ def overtuning(curves: pd.DataFrame, tolerance: float) -> pd.DataFrame:
             found = statistics.overtuning(
                 as_losses(scored["incumbent"]), as_losses(scored["test"]), tolerance=tolerance
             )
-            rows.append((sampler, repetition, found.absolute, found.relative))
-    return pd.DataFrame(rows, columns=[*_RUN, "overtuning", "relative"])
+            is_worse = bool(found.absolute > found.improvement + tolerance)
+            rows.append((sampler, repetition, found.absolute, found.relative, is_worse))
+    return pd.DataFrame(rows, columns=[*_RUN, "overtuning", "relative", "is_worse"])

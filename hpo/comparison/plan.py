@@ -11,6 +11,8 @@ from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.units import Metric
 
+RANDOM = "random"
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -47,6 +49,8 @@ class Plan:
         resplit: whether each repetition has training and validation rows of its own, shared by all samplers.
         alpha: the probability of a false "real" that is accepted.
         pairs: (split, seed) of each repetition, where runs were found instead of planned.
+        until_known: whether it ends before its repetitions once every question has its answer.
+        pool: how many times the trials of a run random search has on each split, for the effort that it would take.
     """
 
     samplers: tuple[Sampler, ...]
@@ -57,6 +61,8 @@ class Plan:
     resplit: bool = True
     alpha: float = 0.05
     pairs: tuple[tuple[int, int], ...] = ()
+    until_known: bool = False
+    pool: int = 1
 
     @classmethod
     def of(
@@ -70,9 +76,11 @@ class Plan:
         margin: float | None = None,
         resplit: bool = True,
         alpha: float = 0.05,
+        until_known: bool = False,
+        pool: int = 1,
     ) -> "Plan":
         """A plan for a study whose numbers and samplers are checked; the definition's margin where none is given."""
-        for name, number in {"repetitions": repetitions, "trials": trials}.items():
+        for name, number in {"repetitions": repetitions, "trials": trials, "pool": pool}.items():
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more")
         if isinstance(samplers, str) or not hasattr(samplers, "__iter__"):
@@ -94,7 +102,11 @@ class Plan:
             check_suitable(sampler, definition)
         resplits = bool(resplit) and definition.split.has_randomness
         given = definition.margin if margin is None else margin
-        return cls(chosen, repetitions, trials, baseline, given, resplits, alpha)
+        if pool > 1 and not resplits:
+            raise InvalidOption(f"pool={pool}: random trials are pooled by split, and here all repetitions share one")
+        return cls(
+            chosen, repetitions, trials, baseline, given, resplits, alpha, until_known=bool(until_known), pool=pool
+        )
 
     @property
     def labels(self) -> list[str]:
@@ -110,7 +122,14 @@ class Plan:
     @property
     def random(self) -> str | None:
         """The label of random search, where it is among the samplers."""
-        return "random" if "random" in self.labels else None
+        return RANDOM if RANDOM in self.labels else None
+
+    @property
+    def pool_labels(self) -> list[str]:
+        """Samplers whose proposals depend on no result: their runs are the pool of random trials on a split."""
+        own = [s.label for s in self.samplers if s.pruner is None]
+        kinds = [label for label in own if label.partition("(")[0] in (RANDOM, "qmc")]
+        return kinds if RANDOM in kinds or self.pool == 1 else [RANDOM, *kinds]
 
     @property
     def numbers(self) -> list[tuple[int, int]]:

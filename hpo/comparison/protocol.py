@@ -1,7 +1,9 @@
 """How a comparison comes about: which runs it needs, running what is missing, and reading them back."""
 
+import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -9,18 +11,23 @@ import pandas as pd
 
 from hpo.catalogue import find_study
 from hpo.comparison import measures
-from hpo.comparison.plan import Plan, in_words
+from hpo.comparison.looks import LOOKS, looks_of, note_look
+from hpo.comparison.pair_tests import fewest_looks
+from hpo.comparison.plan import RANDOM, Plan, in_words
+from hpo.comparison.questions import bars
 from hpo.comparison.result import Comparison
+from hpo.comparison.worth import rows_by_place
 from hpo.cores import cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition, versions
 from hpo.driver import Driver, Job, check_scheduler, default_budget, started
+from hpo.engine import Engine
 from hpo.errors import NotComparable
 from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_workers
 from hpo.progress import Progress
 from hpo.run_name import RunName
-from hpo.samplers import Factory, Sampler
+from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
 from hpo.stages import Stages
@@ -47,6 +54,8 @@ def compare(
     trial_memory: float | None = None,
     runs_missing: bool = True,
     new_version: bool = False,
+    until_known: bool = False,
+    pool: int = 1,
     progress: str = "auto",
 ) -> Comparison:
     """Compare samplers on one study: run what is missing, repetition by repetition, and read the database.
@@ -58,8 +67,8 @@ def compare(
         trials: budget of each run.
         baseline: the sampler that the others are compared with; None compares all pairs.
         margin: the smallest difference that matters, in the metric's units; None is the definition's.
-        resplit: whether each repetition has training and validation rows of its own, so that what is claimed covers
-            how the rows fall. False claims for one split only.
+        resplit: whether each repetition has training and validation rows of its own, so that the verdict accounts for
+            the randomness of the split. False claims for one split only.
         alpha: the probability of a false "real" that is accepted.
         open_test: whether finished incumbents are scored on the sealed test rows, which verdicts need. Noted and
             counted in the database.
@@ -70,6 +79,11 @@ def compare(
         trial_timeout, trial_memory: as for :func:`hpo.run`.
         runs_missing: False only reads; the database must then have every run.
         new_version: where the definition has changed, begin a new version of the study.
+        until_known: end before ``repetitions`` once every question has its answer: real, equivalent, or that even the
+            most repetitions would hardly tell. The verdicts then hold at any number of looks, for which they want more
+            evidence.
+        pool: random search has ``pool`` times the trials on each split, beside which the effort that it would take is
+            known after fewer repetitions. Only the first ``trials`` of them are compared.
         progress: ``auto``, ``bar``, ``lines`` or ``none``.
 
     Raises:
@@ -88,6 +102,8 @@ def compare(
         margin=margin,
         resplit=resplit,
         alpha=alpha,
+        until_known=until_known,
+        pool=pool,
     )
     check_scheduler(workers)
     session = StudySession(definition, database, new_version=new_version)
@@ -95,7 +111,9 @@ def compare(
     _refuse_lags(session, plan)
     if runs_missing:
         _run_missing(session, plan, workers, options, progress, open_test=open_test, note=unchecked)
-    return read_comparison(session, plan)
+    comparison = read_comparison(session, plan)
+    note_look(session.database, comparison)
+    return comparison
 
 
 def read_comparison(session: StudySession, plan: Plan) -> Comparison:
@@ -111,7 +129,20 @@ def read_comparison(session: StudySession, plan: Plan) -> Comparison:
     tests, made = _tests(session, plan, scores), _made(session, plan, trials, scores)
     if missing:
         made["missing"] = in_words(missing)
-    return Comparison(session.definition, study, plan, trials, tests, made=made, n_opened=len(scores))
+    n_complete = len({r for _, r in plan.numbers} - {name.seed for name in missing})
+    looks = looks_of(session.database, study, plan, n_complete)
+    made["looks"] = LOOKS[looks]
+    return Comparison(
+        session.definition,
+        study,
+        plan,
+        trials,
+        tests,
+        made=made,
+        n_opened=len(scores),
+        rows=rows_by_place(scores, {session.context(split): split for split, _ in plan.numbers}),
+        looks=looks,
+    )
 
 
 # --- which runs ---
@@ -127,8 +158,10 @@ def _missing(session: StudySession, plan: Plan) -> dict[RunName, int]:
     runs = session.database.runs()
     told = dict(zip(runs["run"], runs["complete"] + runs["failed"] + runs["pruned"], strict=True))
     exhausted = set(runs.loc[runs["state"] == "done (exhausted)", "run"])
-    budgets = {s.label: default_budget(session.definition, s) if s.is_grid else plan.trials for s in plan.samplers}
-    wanted = {name: min(budgets[name.sampler], plan.trials) for name in _names(session, plan)}
+    budgets = {s.label: default_budget(session.definition, s) for s in plan.samplers if s.is_grid}
+    wanted = {name: min(budgets.get(name.sampler, plan.trials), plan.trials) for name in _names(session, plan)}
+    if plan.pool > 1:
+        wanted |= {session.name(RANDOM, split, seed): plan.pool * plan.trials for split, seed in plan.numbers}
     lacking = {name: n - told.get(str(name), 0) for name, n in wanted.items()}
     return {name: n for name, n in lacking.items() if n > 0 and str(name) not in exhausted}
 
@@ -174,7 +207,6 @@ def _run_missing(
 ) -> None:
     """Drive the runs that are missing, repetition by repetition, several at a time; then open the sealed test rows."""
     missing = _missing(session, plan)
-    samplers = {sampler.label: sampler for sampler in plan.samplers}
     open_test = open_test and session.has_test
     with Progress(progress, session.definition.shown_metric, _stages(session, plan, missing)) as shown:
         shown.note(note)
@@ -182,34 +214,88 @@ def _run_missing(
             shown.note(f"{session.definition.name}: every run is there, 0 fits to go")
             if not open_test or not _finalists(session, plan):
                 return
+        if plan.until_known and _is_known(session, plan, shown, open_test=open_test):
+            return
         names = set(map(str, _names(session, plan)))
         with started(session, names, workers, options, 1, shown) as engine, finishing_first() as interrupts:
             driver = Driver(session, engine, options, interrupts, shown)
             if missing:
                 driver.evaluate_reference(next(iter(missing)).split)
                 shown.note(_announcement(session, plan, missing, engine.n_workers))
-            jobs = [Job(name, samplers[name.sampler], rank=name.seed) for name in missing]
-            for split, rank in dict(reversed(plan.numbers)).items():
-                if session.reference(split) is None:
-                    jobs.append(driver.reference_job(split, rank))
-            for loop in driver.drive(jobs):
-                if loop.failures and loop.best is None and loop.name.sampler in samplers:  # a result like any other
-                    error = loop.failures.most_common(1)[0][0]
-                    shown.note(f"every trial of {loop.name} failed, such as with: {error}")
-            if open_test and driver.stop() is None:
-                finalists = _finalists(session, plan)
-                n = len(finalists)
-                shown.note(f"{session.definition.name}: scoring {counted(n, 'incumbent')} on the sealed test rows")
-                score_on_test(
-                    session,
-                    engine,
-                    finalists,
-                    seconds=options.trial_timeout,
-                    stop=driver.stop,
-                    shown=lambda n_scored: shown.scored(n_scored, n),
-                )
+            n_complete = plan.repetitions - len({name.seed for name in missing})
+            for part in _parts(plan, n_complete, engine.n_workers):
+                _drive(session, part, driver, shown)
+                if open_test and driver.stop() is None:
+                    _open_test(session, part, driver, engine, options, shown)
+                if driver.stop() is not None or (plan.until_known and _is_known(session, plan, shown)):
+                    break
     if interrupts.requested:
         raise KeyboardInterrupt
+
+
+def _parts(plan: Plan, n_complete: int, n_workers: int) -> Iterator[Plan]:
+    """The plan with so many of its repetitions as are to be made before the next look; once, where nobody looks."""
+    if not plan.until_known:
+        yield plan
+        return
+    n_runs = len(plan.labels) + (plan.pool > 1 and plan.random is None)
+    at_once = math.ceil(n_workers / n_runs)  # what keeps the workers busy
+    n_pairs = len(plan.labels) - 1 if plan.baseline else math.comb(len(plan.labels), 2)
+    n = max(fewest_looks(plan.alpha / n_pairs), n_complete)  # before, there is nothing new to be seen
+    while n < plan.repetitions:
+        yield replace(plan, repetitions=n)
+        n += at_once
+    yield plan
+
+
+def _is_known(session: StudySession, plan: Plan, shown: Progress, *, open_test: bool = False) -> bool:
+    """Whether what is stored answers every question, or leaves no hope of an answer; says how far the evidence is."""
+    try:
+        comparison = read_comparison(session, plan)
+    except NotComparable:  # nothing is complete yet
+        return False
+    if comparison.repetitions < 2 or (open_test and not comparison.has_test):
+        return False
+    shown.note(f"{counted(comparison.repetitions, 'repetition')}: {bars(comparison.questions())}")
+    return comparison.is_known
+
+
+def _drive(session: StudySession, plan: Plan, driver: Driver, shown: Progress) -> None:
+    """Make the runs of a plan that are missing, and the references of its splits."""
+    missing = _missing(session, plan)
+    samplers = {RANDOM: find_sampler(RANDOM)} | {sampler.label: sampler for sampler in plan.samplers}
+    pooled = plan.pool * plan.trials if plan.pool > 1 else None
+    jobs = [
+        Job(name, samplers[name.sampler], rank=name.seed, trials=pooled if name.sampler == RANDOM else None)
+        for name in missing
+    ]
+    for split, rank in dict(reversed(plan.numbers)).items():
+        if session.reference(split) is None:
+            jobs.append(driver.reference_job(split, rank))
+    for loop in driver.drive(jobs):
+        if loop.failures and loop.best is None and loop.name.sampler in samplers:  # a result like any other
+            error = loop.failures.most_common(1)[0][0]
+            shown.note(f"every trial of {loop.name} failed, such as with: {error}")
+
+
+def _open_test(
+    session: StudySession, plan: Plan, driver: Driver, engine: Engine, options: RunOptions, shown: Progress
+) -> None:
+    """Score the incumbents of complete repetitions on the sealed test rows."""
+    if len({name.seed for name in _missing(session, plan)}) == plan.repetitions:
+        return
+    finalists = _finalists(session, plan)
+    n = len(finalists)
+    if n or not plan.until_known:
+        shown.note(f"{session.definition.name}: scoring {counted(n, 'incumbent')} on the sealed test rows")
+    score_on_test(
+        session,
+        engine,
+        finalists,
+        seconds=options.trial_timeout,
+        stop=driver.stop,
+        shown=lambda n_scored: shown.scored(n_scored, n),
+    )
 
 
 def _stages(session: StudySession, plan: Plan, missing: Mapping[RunName, int]) -> Stages:
@@ -244,7 +330,9 @@ def _finalists(session: StudySession, plan: Plan) -> list[Finalist]:
     chosen = own[measures.curves(own, {})["is_new"].to_numpy()]
     splits = {split for split, _ in plan.numbers} & set(chosen["split"])
     references = trials[(trials["sampler"] == "reference") & trials["split"].isin(splits)]
-    scored = set(_tests(session, plan, session.database.test_scores(session.definition.name)))
+    scores = session.database.test_scores(session.definition.name)
+    # What an older version scored without looking row by row is asked once more.
+    scored = set(_tests(session, plan, scores[scores["row_values"].notna() | scores["error"].notna()]))
     finalists = {}
     for row in pd.concat([references[references["state"] == "COMPLETE"], chosen]).to_dict("records"):
         where = int(row["split"]), str(row["configuration"])
@@ -277,8 +365,12 @@ def _made(session: StudySession, plan: Plan, trials: pd.DataFrame, scores: pd.Da
     command += ["--repetitions", str(plan.repetitions), "--trials", str(plan.trials)]
     command += [] if plan.baseline == "random" else ["--baseline", plan.baseline or "none"]
     command += [] if plan.margin == definition.margin else ["--margin", f"{plan.margin:g}"]
+    command += ["--until-known"] if plan.until_known else []
+    command += ["--pool", str(plan.pool)] if plan.pool > 1 else []
     command += ["--no-resplit"] if not plan.resplit and definition.split.has_randomness else []
-    rows = "training and validation rows of its own, the same for all samplers" if plan.resplit else "the same rows"
+    dealt = "folds" if n_folds > 1 else "training and validation rows"
+    rows = f"deals the same development rows into {dealt} of its own, the same for all samplers"
+    rows = rows if plan.resplit else "has the same rows"
     metric = definition.shown_metric
     margin = "none: nothing is called equivalent" if plan.margin is None else f"{plan.margin:g} ({metric.label})"
     opened = "not opened" if scores.empty else f"opened for {counted(len(scores), 'configuration')} of this study"

@@ -4,9 +4,10 @@ import functools
 import itertools
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,12 @@ import pandas as pd
 from hpo.comparison import advice, measures, pages, sentences, tables
 from hpo.comparison.plan import Plan, Subject
 from hpo.comparison.pruned import pruned
+from hpo.comparison.questions import Question, question
+from hpo.comparison.questions import frame as questions_frame
+from hpo.comparison.random_effort import efforts
 from hpo.comparison.terminal import incumbents_text
 from hpo.comparison.verdicts import Rules, judge, withdrawn
+from hpo.comparison.worth import REFERENCE, error_of_mean, mean_by_row, rows_of_samplers, worth
 from hpo.definition import StudyDefinition
 from hpo.figures.figure import Figure
 from hpo.figures.plotly_figure import plotly_figure
@@ -54,6 +59,9 @@ class Comparison:
         tests: (split, key of a configuration) -> score on the sealed test rows; NaN where that failed.
         made: as above.
         n_opened: how many configurations of the study were ever scored on the sealed test rows.
+        rows: (split, key of a configuration) -> that score row by row, see :mod:`hpo.row_scores`; what is not there is
+            not known.
+        looks: how often verdicts are looked at, as in :class:`hpo.comparison.verdicts.Rules`.
     """
 
     def __init__(
@@ -66,13 +74,17 @@ class Comparison:
         *,
         made: Mapping[str, str],
         n_opened: int = 0,
+        rows: Mapping[tuple[int, str], measures.Array] | None = None,
+        looks: Literal["once", "any", "again"] = "once",
     ) -> None:
         self.study, self.plan, self.made = study, plan, dict(made)
+        self._tests, self._rows = tests, rows or {}
         subject = definition if isinstance(definition, Subject) else Subject.of(definition)
         self.metric: Metric = subject.shown_metric
-        self.rules = Rules(paired=plan.resplit, margin=plan.margin, alpha=plan.alpha)
+        self.rules = Rules(paired=plan.resplit, margin=plan.margin, alpha=plan.alpha, looks=looks)
         self.grid_size, self.n_start = subject.grid_size, subject.n_start
         own = trials[trials["sampler"].isin(plan.labels) & (trials["number"] < plan.trials)]
+        self._pool = trials[trials["sampler"].isin(plan.pool_labels)]
         own = own.assign(repetition=own["seed"].astype(int), split=own["split"].astype(int))
         wanted = pd.MultiIndex.from_tuples(plan.numbers)
         own = own[pd.MultiIndex.from_frame(own[["split", "repetition"]]).isin(wanted)]
@@ -103,8 +115,9 @@ class Comparison:
 
     @property
     def is_cut(self) -> bool:
-        """Whether repetitions of the plan are missing, as after a timeout."""
-        return self.repetitions < self.plan.repetitions
+        """Whether repetitions of the plan are missing, as after a timeout, and would tell more."""
+        is_short = self.repetitions < self.plan.repetitions
+        return is_short and not (self.plan.until_known and self.repetitions > 1 and self.is_known)
 
     @functools.cached_property
     def verdicts(self) -> pd.DataFrame:
@@ -118,15 +131,49 @@ class Comparison:
     @functools.cached_property
     def worth(self) -> pd.DataFrame:
         """Is tuning worth it? One row per sampler, against the reference on the same split; see ``verdicts``."""
+        return worth(*self._against_reference, self.rules)
+
+    @functools.cached_property
+    def _against_reference(
+        self,
+    ) -> "tuple[dict[str, measures.Array], dict[str, measures.Array] | None, dict[str, measures.Array | None]]":
+        """Losses on validation and on the test, and those by row, the reference's among them."""
         losses, tests = self.losses(self.plan.trials)
         splits = self.finals.drop_duplicates("repetition").sort_values("repetition")["split"]
         reference = self.reference.set_index("split").reindex(splits)
-        losses["reference"] = measures.as_losses(reference["value"])
+        losses[REFERENCE] = measures.as_losses(reference["value"])
         if tests is not None:
-            tests["reference"] = measures.as_losses(reference["test"])
-        # Where all share a split, the reference is one number, which each run meets: pairs all the same.
-        rules = Rules(paired=True, margin=self.plan.margin, alpha=self.plan.alpha)
-        return judge(losses, tests, rules, "reference")
+            tests[REFERENCE] = measures.as_losses(reference["test"])
+        places = list(zip(splits, reference["configuration"], strict=True))
+        by_row = self.row_losses(self.plan.trials) | {REFERENCE: mean_by_row(places, self._tests, self._rows)}
+        return losses, tests, by_row
+
+    def questions(self) -> list[Question]:
+        """What is asked, and how far the answers are: is tuning worth it, and each pair."""
+        losses, tests, by_row = self._against_reference
+        verdicts = self.verdicts.to_dict("records")
+        most, found = self.plan.repetitions, []
+        if self.has_test:
+            own = self.worth[self.worth["sampler"] == self.recommended].to_dict("records")
+            found = [(row, replace(self.rules, paired=True, by_test=True), 1) for row in own]
+        found += [(row, self.rules, len(verdicts)) for row in verdicts]
+        return [
+            question(
+                row,
+                (losses[row["sampler"]], losses[row["against"]]),
+                None if tests is None else (tests[row["sampler"]], tests[row["against"]]),
+                (by_row.get(row["sampler"]), by_row.get(row["against"])),
+                rules,
+                n_questions=n,
+                most=most,
+            )
+            for row, rules, n in found
+        ]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every question has its answer, which may be that more repetitions would hardly tell."""
+        return all(one.answer for one in self.questions())
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
@@ -134,14 +181,37 @@ class Comparison:
 
         Columns: study, sampler, repetitions, trials (in all), distinct (configurations in each split), failed,
         pruned, median, median_low, median_high (final values over repetitions, 95%), worst, best, test (median on the
-        sealed test rows), wins, ties, losses (repetitions against the baseline; NA for itself or without one),
-        superiority, superiority_low, superiority_high, p_holm, verdict (against the baseline), speedup, speedup_low,
-        speedup_high (how many times the trials random search would need), success_rate, time_to_target,
-        restricted_mean, expected_running_time, effort, effort_low, effort_high (see
+        sealed test rows), test_low, test_high (95%, for other rows and repetitions; NaN where not known row by row),
+        wins, ties, losses (repetitions against the baseline; NA for itself or without one), superiority,
+        superiority_low, superiority_high, p_holm, verdict (against the baseline), speedup, speedup_low, speedup_high,
+        speedup_p, dispersion, pool (how many times the trials random search would need, see
+        :func:`hpo.comparison.random_effort.random_effort`; P / (1 - P) where all share one split), success_rate,
+        time_to_target, restricted_mean, expected_running_time, effort, effort_low, effort_high (see
         :func:`hpo.comparison.measures.time_table`), overtuned (share of repetitions whose last incumbent is worse on
         the test than the first), fit_seconds, score_seconds, sampler_seconds (sums), peak_memory_mb (the largest).
         """
         return tables.samplers(self)
+
+    @functools.cached_property
+    def efforts(self) -> pd.DataFrame:
+        """How many times the trials random search would need, one row per sampler (index), from ranks.
+
+        Columns as of :func:`hpo.comparison.random_effort.random_effort`; empty without random search.
+        """
+        pools = self.plan.pool_labels if self.plan.random is not None or self.plan.pool > 1 else []
+        return efforts(self._pool, self.finals, pools, self.plan.trials)
+
+    @functools.cached_property
+    def test_errors(self) -> "pd.Series":
+        """How far the mean test score of each sampler may be off, 95%, for other rows and repetitions (index: sampler).
+
+        NaN where the score is not known row by row; the reference's is in it.
+        """
+        if not self.has_test:
+            return pd.Series(dtype=float)
+        _, tests, by_row = self._against_reference
+        assert tests is not None  # they were scored
+        return pd.Series({name: error_of_mean(tests[name], by_row.get(name)) for name in tests}, dtype=float)
 
     @functools.cached_property
     def time_table(self) -> pd.DataFrame:
@@ -200,6 +270,8 @@ class Comparison:
             "table": tables.records(self.table),
             "verdicts": tables.records(self.verdicts),
             "worth": tables.records(self.worth),
+            "questions": tables.records(questions_frame(self.questions() if self.repetitions > 1 else [])),
+            "looks": self.rules.looks,
             "budgets": tables.records(self.budgets),
             "doublings": tables.records(self.doublings),
             "pruned": tables.records(self.pruned),
@@ -270,7 +342,12 @@ class Comparison:
 
     def judged(self, trials: int, baseline: str | None) -> pd.DataFrame:
         """The verdicts against a baseline after this many trials."""
-        return withdrawn(judge(*self.losses(trials), self.rules, baseline), self.deterministic)
+        found = judge(*self.losses(trials), self.rules, baseline, rows=self.row_losses(trials))
+        return withdrawn(found, self.deterministic)
+
+    def row_losses(self, trials: int) -> "dict[str, measures.Array | None]":
+        """Test losses by row of the incumbents after this many trials, the mean over repetitions; None: not known."""
+        return rows_of_samplers(self.curves, trials, self._tests, self._rows) if self.has_test else {}
 
     @functools.cached_property
     def deterministic(self) -> set[str]:

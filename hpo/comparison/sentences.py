@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpo.comparison.result import Comparison
 
 FEW = 10  # repetitions below which a reader is warned
-_MOST_REPETITIONS = 1000  # beyond, their number is of no use to anybody
+_MOST_REPETITIONS = 100  # beyond, their number is too uncertain to be of use
 _MOST_OVERTUNED = 0.1  # share of repetitions that is worth a warning
 
 
@@ -50,14 +50,14 @@ def _worth(comparison: "Comparison") -> str:
     study, verdict = comparison.study, row["verdict"]
     if comparison.repetitions == 1:
         return f"{study}: {numbers}, in one repetition: no verdict."
-    share = _wins(row, comparison.repetitions, paired=True)
+    share = _wins(comparison, row, paired=True)
     if verdict == "real" and row["better"] == chosen:
         return f"Tuning is worth it on {study}: {numbers}; it is better in {share}."
     if verdict == "real":
         return f"Tuning does harm on {study}: {numbers}; it is better in {share} only."
     if verdict in {"equivalent", "no difference"}:
         return f"Tuning makes no difference that matters on {study}: {numbers}."
-    return f"Whether tuning is worth it on {study} cannot be told yet: {numbers}, better in {share}; {_doubt(row)}."
+    return f"Too early to say whether tuning is worth it on {study}: {numbers}, better in {share}; {_doubt(row)}."
 
 
 def _held_out(comparison: "Comparison", sampler: str, against: str) -> tuple[str, str, str]:
@@ -65,32 +65,47 @@ def _held_out(comparison: "Comparison", sampler: str, against: str) -> tuple[str
     metric, finals = comparison.metric, comparison.finals
     column = "test" if comparison.has_test else "value"
 
+    errors = comparison.test_errors
+
     def median(label: str) -> str:
         values = comparison.reference if label == "reference" else finals[finals["sampler"] == label]
-        return metric.text(float(values[column].median()))
+        error = float(errors.get(label, math.nan))
+        return metric.text(float(values[column].median())) + _off(error)
 
     where = f"held-out {metric.label}" if comparison.has_test else f"{metric.label} on validation rows"
     return where, median(sampler), median(against)
 
 
-def _wins(row: dict[str, Any], repetitions: int, *, paired: bool) -> str:
+def _wins(comparison: "Comparison", row: dict[str, Any], *, paired: bool) -> str:
+    """How often the first has the lower loss, on the rows that the sentence speaks of."""
+    name = "test_superiority" if comparison.has_test else "superiority"
     if paired:
         ties = ", ties counting half" if row["ties"] else ""
-        return f"{row['superiority']:.0%} of {counted(repetitions, 'repetition')}{_percent(row)}{ties}"
-    return f"{row['superiority']:.0%} of pairs of runs{_percent(row)}"
+        return f"{row[name]:.0%} of {counted(comparison.repetitions, 'repetition')}{_percent(row, name)}{ties}"
+    return f"{row[name]:.0%} of pairs of runs{_percent(row, name)}"
 
 
-def _percent(row: dict[str, Any]) -> str:
-    low, high = row["superiority_low"], row["superiority_high"]
+def _percent(row: dict[str, Any], name: str = "superiority") -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
     return "" if math.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _doubt(row: dict[str, Any]) -> str:
-    needed = row["required_repetitions"]
-    if not math.isfinite(needed):
+    needed, low, high = row["required_repetitions"], row["required_low"], row["required_high"]
+    if math.isnan(needed):
         return str(row["reason"])
-    number = f"about {needed:.0f}" if needed <= _MOST_REPETITIONS else f"more than {_MOST_REPETITIONS}"
-    return f"{row['reason']}; {number} repetitions would be needed"
+    if math.isinf(needed):
+        rows = "; more repetitions would not tell, more test rows might" if _is_luck(row) else ""
+        return f"{row['reason']}{rows}"
+    if low > _MOST_REPETITIONS:
+        return f"{row['reason']}; more than {_MOST_REPETITIONS} repetitions would be needed"
+    most = f"more than {_MOST_REPETITIONS}" if high > _MOST_REPETITIONS else f"{high:.0f}"
+    return f"{row['reason']}; {low:.0f} to {most} repetitions would be needed"
+
+
+def _is_luck(row: dict[str, Any]) -> bool:
+    """Whether the luck of the test rows alone could make the difference that there is."""
+    return bool(abs(row["test_difference"]) < 3 * row["row_luck"])  # False of NaN
 
 
 # --- which sampler ---
@@ -101,7 +116,7 @@ def _pair(comparison: "Comparison", row: dict[str, Any]) -> str:
     where, ours, theirs = _held_out(comparison, sampler, against)
     if comparison.repetitions == 1:
         return f"{sampler} against {against}: one repetition shows curves and nothing more."
-    share = _wins(row, comparison.repetitions, paired=comparison.plan.resplit)
+    share = _wins(comparison, row, paired=comparison.plan.resplit)
     if verdict == "no difference":
         return f"{sampler} and {against}: no difference, every repetition ends the same."
     if verdict == "equivalent":
@@ -120,13 +135,15 @@ def _speed(comparison: "Comparison", row: dict[str, Any]) -> str:
     """How many times the trials random search would need."""
     if row["against"] != comparison.plan.random or row["better"] != row["sampler"]:
         return ""
-    speed, low, high = row["speedup"], row["speedup_low"], row["speedup_high"]
+    found = comparison.table.set_index("sampler").loc[row["sampler"]]
+    speed, low, high = found["speedup"], found["speedup_low"], found["speedup_high"]
     if math.isnan(speed) or math.isnan(low):
         return ""
+    pool = "" if math.isnan(found["pool"]) else f", by its rank among {found['pool']:.0f} random trials on each split"
     if math.isinf(speed):
-        return f"; random would need at least {low:.2g}x the trials"
+        return f"; random would need at least {low:.2g}x the trials{pool}"
     upper = "more" if math.isinf(high) else f"{high:.2g}x"
-    return f"; random would need about {speed:.2g}x the trials [{low:.2g}x to {upper}]"
+    return f"; random would need about {speed:.2g}x the trials [{low:.2g}x to {upper}]{pool}"
 
 
 def _saving(row: dict[str, Any]) -> str:
@@ -214,6 +231,11 @@ def _of_repetitions(comparison: "Comparison") -> list[str]:
         said.append(f"{n} of {plan.repetitions} repetitions are complete: the same command goes on{missing}")
     if not plan.resplit:
         said.append("all repetitions share one split: what is claimed covers the samplers' randomness on it only")
+    if comparison.rules.looks == "again":
+        said.append(
+            "repetitions were added after a look at the verdicts: they now hold at any number of looks, for which they "
+            "want more evidence"
+        )
     if " and " in comparison.made.get("versions", ""):
         said.append(f"runs were made with different versions: {comparison.made['versions']}")
     finals = comparison.finals.pivot(index="repetition", columns="sampler", values="value")
@@ -264,6 +286,12 @@ def _of_test(comparison: "Comparison") -> list[str]:
         said.append(
             "the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned"
         )
+    if comparison.has_test and comparison.test_errors.isna().any() and comparison.repetitions > 1:
+        names = ", ".join(comparison.test_errors.index[comparison.test_errors.isna()])
+        said.append(
+            f"the test scores of {names} are not known row by row, so that the luck of the test rows is in no interval "
+            "of theirs; what an older version scored, hpo compare scores again"
+        )
     if comparison.n_opened_before:
         others = counted(comparison.n_opened_before, "other configuration")
         said.append(
@@ -290,9 +318,10 @@ def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
     header += [f"beats {baseline}", "verdict"] if baseline is not None else []
     header += ["random needs", "reaches target"] if comparison.plan.random is not None else []
     header += ["trials", "failed", "fit time", "sampler time", "memory"]
-    cells = []
+    cells, errors = [], comparison.test_errors
     for row in comparison.table.to_dict("records"):
-        line = [row["sampler"], metric.text(row["median"]), _interval(metric, row), metric.text(row["test"])]
+        held_out = metric.text(row["test"]) + _off(errors.get(row["sampler"], math.nan))
+        line = [row["sampler"], metric.text(row["median"]), _interval(metric, row), held_out]
         if baseline is not None:
             is_base = row["sampler"] == baseline
             line += ["baseline", ""] if is_base else [f"{row['superiority']:.0%}{_percent(row)}", str(row["verdict"])]
@@ -309,9 +338,13 @@ def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
         ]  # fmt: skip
         cells.append(line)
     usual = [metric.text(float(comparison.reference[column].median())) for column in ("value", "test")]
-    usual = ["reference", usual[0], "", usual[1]]
+    usual = ["reference", usual[0], "", usual[1] + _off(errors.get("reference", math.nan))]
     cells.append(usual + [""] * (len(header) - len(usual)))
     return header, cells
+
+
+def _off(error: float) -> str:
+    return "" if math.isnan(error) else f" ± {error:.2g}"
 
 
 def _interval(metric: Metric, row: dict[str, Any]) -> str:

@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
+from hpo.comparison.looks import LOOKS, looks_of
 from hpo.comparison.plan import Plan, Subject
 from hpo.comparison.result import Comparison
+from hpo.comparison.worth import rows_by_place
 from hpo.database import StudyDatabase
 from hpo.errors import UnknownSampler
 from hpo.samplers import RESERVED, SAMPLERS, Sampler, SamplerKind
@@ -155,8 +157,21 @@ def read_stored(database: StudyDatabase, standing: Standing) -> Comparison:
     splits = {run.attributes.get("context"): run.name.split for run in standing.runs}
     rows = zip(scores["context"], scores["configuration"], scores["value"], strict=True)
     tests = {(splits[context], key): value for context, key, value in rows if context in splits}
-    made = _made(standing, plan, subject, trials, len(scores), database.name)
-    return Comparison(subject, standing.study, plan, trials, tests, made=made, n_opened=len(scores))
+    made = dict(_made(standing, plan, subject, trials, len(scores), database.name))
+    # Whoever watches it grow looks again with each repetition.
+    looks = looks_of(database, standing.study, plan, len(standing.complete))
+    made["looks"] = LOOKS[looks]
+    return Comparison(
+        subject,
+        standing.study,
+        plan,
+        trials,
+        tests,
+        made=made,
+        n_opened=len(scores),
+        rows=rows_by_place(scores, splits),
+        looks=looks,
+    )
 
 
 def _subject(standing: Standing) -> Subject:
@@ -189,7 +204,8 @@ def _made(
     versions = {
         name.removeprefix("version_"): sorted({str(run.attributes.get(name)) for run in taking_part}) for name in names
     }
-    rows = "training and validation rows of its own, the same for all samplers" if plan.resplit else "the same rows"
+    rows = "deals the same development rows into training and validation rows of its own, the same for all samplers"
+    rows = rows if plan.resplit else "has the same rows"
     own = trials[trials["sampler"].isin(standing.labels)]
     opened = f"scored for {counted(n_opened, 'configuration')} of this study" if n_opened else "not opened"
     n_test = stored.get("n_test")

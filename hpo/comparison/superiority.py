@@ -1,7 +1,7 @@
 """Which of two samples of losses tends to be lower, how surely, and how many repetitions it takes to tell."""
 
 import math
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,7 @@ from hpo.comparison.losses import (
     two_samples,
 )
 
+Alternative = Literal["two-sided", "less"]
 EXACT_UP_TO = 50  # repetitions; beyond, the normal approximation of the rank tests is as good
 
 
@@ -86,8 +87,15 @@ def speedup(superiority: Interval | float) -> Interval | float:
 # --- p-values ---
 
 
-def superiority_test(a: ArrayLike, b: ArrayLike, paired: bool = False, *, tolerance: float = 0.0) -> float:
-    """Two-sided p-value of "neither is better": Wilcoxon's signed ranks if paired, else Mann and Whitney's ranks.
+def superiority_test(
+    a: ArrayLike,
+    b: ArrayLike,
+    paired: bool = False,
+    *,
+    tolerance: float = 0.0,
+    alternative: Alternative = "two-sided",
+) -> float:
+    """P-value of "neither is better": Wilcoxon's signed ranks if paired, else Mann and Whitney's ranks.
 
     Up to 50 repetitions it comes from all permutations, ties and zeros included (zeros as ``zsplit`` of scipy's
     ``wilcoxon``). They are counted by the shift algorithm of Streitberg and Röhmel (1986), not drawn, so that the order
@@ -97,14 +105,16 @@ def superiority_test(a: ArrayLike, b: ArrayLike, paired: bool = False, *, tolera
         a, b: losses, shape (Sa,) and (Sb,); paired, Sa = Sb.
         paired: as in :func:`superiority`.
         tolerance: sizes of differences nearer than this tie: 0.3 - 0.2 and 0.2 - 0.1 differ in their last digit.
+        alternative: ``"less"`` is one-sided, for losses of ``a`` that are lower.
     """
     a, b = two_samples(a, b, paired)
     if paired:
-        return _signed_rank_p(differences(a, b), max(tolerance, 8 * np.finfo(float).eps * largest_finite(a, b)))
-    return _rank_sum_p(a, b)
+        nearest = max(tolerance, 8 * np.finfo(float).eps * largest_finite(a, b))
+        return _signed_rank_p(differences(a, b), nearest, alternative)
+    return _rank_sum_p(a, b, alternative)
 
 
-def _signed_rank_p(gains: FloatArray, tolerance: float) -> float:
+def _signed_rank_p(gains: FloatArray, tolerance: float, alternative: Alternative) -> float:
     is_other = gains != 0
     if not is_other.any():
         return 1.0
@@ -112,34 +122,37 @@ def _signed_rank_p(gains: FloatArray, tolerance: float) -> float:
     sizes[is_other] = merged_ties(np.abs(gains[is_other]), tolerance)
     signed = np.sign(gains) * stats.rankdata(sizes)
     if len(gains) > EXACT_UP_TO:
-        return float(stats.wilcoxon(signed, zero_method="zsplit", method="asymptotic").pvalue)
+        return float(stats.wilcoxon(signed, None, "zsplit", alternative=alternative, method="asymptotic").pvalue)
     doubled = np.rint(2 * np.abs(signed[is_other])).astype(int)
     shares = np.zeros(doubled.sum() + 1)  # of sign patterns, by the doubled rank sum of the positive
     shares[0] = 1.0
     for rank in doubled:
         shares /= 2
         shares[rank:] += shares[:-rank]
-    return _two_sided(shares, int(doubled[signed[is_other] > 0].sum()))
+    return _tail(shares, int(doubled[signed[is_other] > 0].sum()), alternative)
 
 
-def _rank_sum_p(a: FloatArray, b: FloatArray) -> float:
+def _rank_sum_p(a: FloatArray, b: FloatArray, alternative: Alternative) -> float:
     pooled = np.concatenate([a, b])
     if (pooled == pooled[0]).all():
         return 1.0
     ranks = stats.rankdata(pooled)
     if max(len(a), len(b)) > EXACT_UP_TO:
-        return float(stats.mannwhitneyu(ranks[: len(a)], ranks[len(a) :], method="asymptotic").pvalue)
+        first, second = ranks[: len(a)], ranks[len(a) :]
+        return float(stats.mannwhitneyu(first, second, alternative=alternative, method="asymptotic").pvalue)
     doubled = np.rint(2 * ranks).astype(int)
     doubled -= doubled.min()
     counts = np.zeros((len(a) + 1, np.sort(doubled)[len(b) :].sum() + 1))  # of choices: how many ranks, and their sum
     counts[0, 0] = 1.0
     for rank in doubled:
         counts[1:, rank:] += counts[:-1, : counts.shape[1] - rank]
-    return _two_sided(counts[-1] / counts[-1].sum(), int(doubled[: len(a)].sum()))
+    return _tail(counts[-1] / counts[-1].sum(), int(doubled[: len(a)].sum()), alternative)
 
 
-def _two_sided(shares: FloatArray, observed: int) -> float:
-    """Twice the smaller tail, up to 1, as scipy's permutation tests have it."""
+def _tail(shares: FloatArray, observed: int, alternative: Alternative) -> float:
+    """The lower tail, or twice the smaller one, up to 1, as scipy's permutation tests have it."""
+    if alternative == "less":
+        return float(min(1.0, shares[: observed + 1].sum()))
     return float(min(1.0, 2 * min(shares[: observed + 1].sum(), shares[observed:].sum())))
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hpo.comparison import random_effort
 from hpo.comparison.measures import as_losses
 from hpo.comparison.statistics import median_interval
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from hpo.comparison.result import Comparison
 
 _VERDICT = ["superiority", "superiority_low", "superiority_high", "p_holm", "verdict"]
-_SPEEDUP = ["speedup", "speedup_low", "speedup_high"]
+_SPEEDUP = random_effort.COLUMNS
 _COUNTS = ("trials", "distinct", "failed", "pruned")  # but for what depends on which worker was faster
 _COSTS = ("fit_seconds", "score_seconds", "sampler_seconds")
 
@@ -32,15 +33,17 @@ def samplers(comparison: "Comparison") -> pd.DataFrame:
     intervals = [median_interval(as_losses(groups.get_group(label)["value"])) for label in labels]
     values["median_low"] = [-float(interval.high) for interval in intervals]
     values["median_high"] = [-float(interval.low) for interval in intervals]
+    errors = comparison.test_errors.reindex(labels)
+    values["test_low"], values["test_high"] = values["test"] - errors, values["test"] + errors
     if comparison.has_test:
-        relative = comparison.overtuning.groupby("sampler")["relative"]
-        values["overtuned"] = relative.agg(_share_above_one)
+        values["overtuned"] = comparison.overtuning.groupby("sampler")["is_worse"].mean()
     else:
         values["overtuned"] = np.nan
     table = values.join([_counts(comparison), _against(comparison), _speedups(comparison), comparison.time_table])
     first = [
-        "repetitions", *_COUNTS, "median", "median_low", "median_high", "worst", "best", "test", "wins", "ties",
-        "losses", *_VERDICT, *_SPEEDUP, *comparison.time_table.columns, "overtuned", *_COSTS, "peak_memory_mb",
+        "repetitions", *_COUNTS, "median", "median_low", "median_high", "worst", "best", "test", "test_low",
+        "test_high", "wins", "ties", "losses", *_VERDICT, *_SPEEDUP, *comparison.time_table.columns, "overtuned",
+        *_COSTS, "peak_memory_mb",
     ]  # fmt: skip
     table = table[first].rename_axis("sampler").reset_index()
     table.insert(0, "study", comparison.study)
@@ -48,11 +51,17 @@ def samplers(comparison: "Comparison") -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain values; what is missing is None."""
-    return [
-        {str(k): None if pd.isna(v) else getattr(v, "item", lambda v=v: v)() for k, v in row.items()}
-        for row in frame.to_dict("records")
-    ]
+    """Rows as plain values: what was not computed is None, and ``infinity`` what is not reached or has no end."""
+    return [{str(name): _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    value = getattr(value, "item", lambda: value)()
+    if isinstance(value, float) and np.isinf(value):
+        return "infinity" if value > 0 else "-infinity"
+    return value
 
 
 def _counts(comparison: "Comparison") -> pd.DataFrame:
@@ -77,13 +86,10 @@ def _against(comparison: "Comparison") -> pd.DataFrame:
 
 def _speedups(comparison: "Comparison") -> pd.DataFrame:
     plan = comparison.plan
-    if plan.random is None:
+    if plan.random is None and plan.pool == 1:
         return pd.DataFrame(index=plan.labels, columns=_SPEEDUP, dtype=float)
+    if plan.resplit:
+        return comparison.efforts[_SPEEDUP]
     is_baseline = plan.baseline == plan.random
     verdicts = comparison.verdicts if is_baseline else comparison.judged(plan.trials, plan.random)
-    return verdicts.set_index("sampler")[_SPEEDUP]
-
-
-def _share_above_one(relative: "pd.Series") -> float:
-    known = relative.dropna()
-    return float((known > 1).mean()) if len(known) else np.nan
+    return verdicts.set_index("sampler").reindex(columns=_SPEEDUP)

@@ -4,25 +4,21 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from hpo.comparison.losses import FloatArray, Interval, checked, largest_finite, merged_ties
+from hpo.comparison.pair_tests import PairTest, needed, pair_test, row_luck, widened
 from hpo.comparison.statistics import (
-    fewest_repetitions,
     holm,
     median_difference,
-    required_repetitions,
     speedup,
     superiority,
-    superiority_test,
 )
 
-POWER = 0.8  # that a verdict of "you need about N repetitions" is to have
 MOST_TIES_OF_A_SPEEDUP = 0.2  # beyond, half a win for a tie drives P to 1/2 whatever the samplers do
 
 _NOTHING = Interval(math.nan, math.nan, math.nan)
@@ -37,6 +33,9 @@ class Rules:
         margin: the smallest difference of losses that matters, in the metric's unit; None where nobody said.
         alpha: significance level, of the family of all pairs.
         tie_tolerance: losses nearer than this tie, as a share of the largest finite absolute loss.
+        looks: how often the repetitions are looked at. ``"once"``; ``"any"``: the p-values hold at any number of
+            looks; ``"again"``: likewise, after a first look that has spent half of what may go wrong.
+        by_test: the test alone decides: against a reference, validation rows flatter what was chosen by them.
 
     Raises:
         ValueError: a margin or tolerance that is negative or not finite, an alpha outside 0 to 1/2.
@@ -46,6 +45,8 @@ class Rules:
     margin: float | None = None
     alpha: float = 0.05
     tie_tolerance: float = 1e-9
+    looks: Literal["once", "any", "again"] = "once"
+    by_test: bool = False
 
     def __post_init__(self) -> None:
         for name in ("margin", "tie_tolerance"):
@@ -65,8 +66,9 @@ class _Pair:
     n_repetitions: int
     n_pairs: int
     superiority: Interval
+    test_superiority: Interval
     ties: float
-    p_value: float
+    tested: PairTest
     difference: Interval
     test_difference: Interval  # or that of the validation, where there is no test
     equivalence: Interval  # narrower, of the same
@@ -74,12 +76,19 @@ class _Pair:
 
 
 def judge(
-    losses: Mapping[str, ArrayLike], test: Mapping[str, ArrayLike] | None, rules: Rules, baseline: str | None = None
+    losses: Mapping[str, ArrayLike],
+    test: Mapping[str, ArrayLike] | None,
+    rules: Rules,
+    baseline: str | None = None,
+    *,
+    rows: Mapping[str, ArrayLike | None] | None = None,
 ) -> pd.DataFrame:
     """One row per pair of samplers: how they differ, and the verdict.
 
-    "real" takes all of: Holm's p below alpha; an interval of the superiority without 1/2; an interval of the difference
-    on the test without 0, on the side of the better sampler; and with a margin, a difference on the test beyond it.
+    One p-value per pair decides: the larger of the two-sided one on validation and the one-sided one on the test in
+    that direction. "real" is a p-value below alpha after Holm's correction over the pairs, and with a margin a
+    difference on the test beyond it. On the test the p-value is the larger of that of the ranks of the repetitions and
+    that of their mean with the luck of the test rows (:mod:`hpo.comparison.evidence`).
     "equivalent" (only with a margin): the interval that two one-sided tests at alpha give lies inside the margin.
     "no difference": every loss ties. Else "inconclusive". Without test losses, validation takes their place.
 
@@ -89,21 +98,27 @@ def judge(
         test: sampler -> test loss of the same incumbents, shape (S,); None for a study without test rows.
         rules: fixed before looking.
         baseline: the sampler that each other is compared with; None compares all pairs.
+        rows: sampler -> test loss by row, the mean over repetitions, shape (n,), the same rows for all; a sampler that
+            is not there, and None, are not known.
 
     Returns:
         Columns, differences being loss of ``sampler`` less loss of ``against``, in the metric's unit:
 
         - sampler, against;
         - superiority, superiority_low, superiority_high: probability that ``sampler`` has the lower loss;
+        - test_superiority, with _low and _high: likewise on the test (NaN without);
         - ties: share of repetitions (paired) or of pairs of repetitions (unpaired) that tie;
-        - p_value, p_holm: two-sided; the family is the table;
-        - difference, test_difference, each with _low and _high: of medians, on validation and test (NaN without);
+        - p_validation (two-sided), p_test (one-sided), p_value (the larger), p_holm: the family is the table;
+        - difference, test_difference, each with _low and _high: of medians, on validation and test (NaN without); the
+          interval on the test covers the luck of its rows, where it is known;
+        - row_luck: standard error of the test difference for other rows; NaN where it is not known;
         - equivalence_low, equivalence_high: the narrower interval (90% at alpha 0.05) that "equivalent" is judged by;
         - speedup, speedup_low, speedup_high: P / (1 - P), meant against random; NaN where over 20% tie;
         - verdict, better (None unless real), reason (why it is not real, else "");
-        - required_repetitions: where inconclusive, about how many would make a difference as large as this one real
-          with 80% power: more than there are; inf where nothing points to a difference (P of 1/2, or a test that does
-          not agree). NaN elsewhere.
+        - required_repetitions, required_low, required_high: where inconclusive, how many would make a difference as
+          large as this one real with 80% power, and the range that its uncertainty (one standard error to each side)
+          leaves: more than there are; inf where nothing points to a difference (P of 1/2, a test that does not agree,
+          luck of the rows that no repetition averages out). NaN elsewhere.
 
         With one repetition every number is NaN and the verdict is inconclusive.
 
@@ -115,12 +130,13 @@ def judge(
     _check(validation, tested, baseline)
     names = list(validation)
     chosen = [(name, baseline) for name in names if name != baseline] if baseline else list(combinations(names, 2))
-    pairs = [_measured(sampler, against, len(chosen), validation, tested, rules) for sampler, against in chosen]
-    p_values = np.array([pair.p_value for pair in pairs])
-    corrected = p_values if np.isnan(p_values).any() else holm(p_values)
-    rows = [_row(pair, float(p), rules, tested is not None) for pair, p in zip(pairs, corrected, strict=True)]
-    frame = pd.DataFrame(rows)
-    frame["better"] = pd.Series([row["better"] for row in rows], dtype=object)  # which keeps None as None
+    by_row = {name: np.asarray(values, dtype=float) for name, values in (rows or {}).items() if values is not None}
+    pairs = [_measured(one, other, len(chosen), validation, tested, by_row, rules) for one, other in chosen]
+    p_values = np.array([pair.tested.p_value for pair in pairs])
+    corrected = p_values if rules.by_test or np.isnan(p_values).any() else holm(p_values)
+    found = [_row(pair, float(p), rules, tested is not None) for pair, p in zip(pairs, corrected, strict=True)]
+    frame = pd.DataFrame(found)
+    frame["better"] = pd.Series([row["better"] for row in found], dtype=object)  # which keeps None as None
     return frame
 
 
@@ -153,14 +169,18 @@ def _measured(
     n_pairs: int,
     validation: Mapping[str, FloatArray],
     test: Mapping[str, FloatArray] | None,
+    rows: Mapping[str, FloatArray],
     rules: Rules,
 ) -> _Pair:
     a, b = validation[sampler], validation[against]
     on_test = (a, b) if test is None else (test[sampler], test[against])
-    size = len(a)
+    size, paired, confidence = len(a), rules.paired, 1 - rules.alpha
     if size == 1:
-        return _Pair(sampler, against, 1, n_pairs, _NOTHING, math.nan, math.nan, _NOTHING, _NOTHING, _NOTHING, False)
-    paired, confidence = rules.paired, 1 - rules.alpha
+        unknown = dict.fromkeys(("difference", "test_difference", "equivalence"), _NOTHING)
+        return _Pair(
+            sampler, against, 1, n_pairs, _NOTHING, _NOTHING, math.nan, PairTest.none(), **unknown, is_tied=False
+        )
+    luck = None if test is None else row_luck(rows.get(sampler), rows.get(against))
     tolerance = rules.tie_tolerance * largest_finite(*validation.values())
     return _Pair(
         sampler,
@@ -168,13 +188,17 @@ def _measured(
         size,
         n_pairs,
         superiority=superiority(a, b, paired, confidence),
+        test_superiority=superiority(*on_test, paired, confidence),
         ties=float(np.mean(a == b) if paired else np.mean(a[:, None] == b)),
-        p_value=superiority_test(a, b, paired, tolerance=tolerance),
+        tested=pair_test(
+            a, b, None if test is None else on_test, luck, paired=paired, looks=rules.looks, by_test=rules.by_test,
+            tolerance=tolerance,
+        ),
         difference=median_difference(a, b, paired, confidence),
-        test_difference=median_difference(*on_test, paired, confidence),
-        equivalence=median_difference(*on_test, paired, 1 - 2 * rules.alpha),
+        test_difference=widened(median_difference(*on_test, paired, confidence), luck, confidence),
+        equivalence=widened(median_difference(*on_test, paired, 1 - 2 * rules.alpha), luck, 1 - 2 * rules.alpha),
         is_tied=_all_tie(a, b, paired) and _all_tie(*on_test, paired),
-    )
+    )  # fmt: skip
 
 
 def _all_tie(a: FloatArray, b: FloatArray, paired: bool) -> bool:
@@ -188,28 +212,36 @@ def _row(pair: _Pair, p_holm: float, rules: Rules, has_test: bool) -> dict[str, 
     reason, verdict = _why_not_real(pair, p_holm, rules, "test difference" if has_test else "difference"), "real"
     if pair.is_tied:
         verdict = "no difference"
-    elif rules.margin is not None and -rules.margin < pair.equivalence.low <= pair.equivalence.high < rules.margin:
+    elif _is_within_margin(pair, rules):
         verdict, reason = "equivalent", f"the difference lies within the margin of {rules.margin:g}"
     elif reason:
         verdict = "inconclusive"
-    better = pair.sampler if pair.superiority.estimate > 0.5 else pair.against
+    better = pair.sampler if pair.tested.sign < 0 else pair.against
     is_fast = pair.ties <= MOST_TIES_OF_A_SPEEDUP  # False of NaN
-    required = _required(pair, rules) if verdict == "inconclusive" and pair.n_repetitions > 1 else math.nan
+    required = (math.nan, math.nan, math.nan)
+    if verdict == "inconclusive" and pair.n_repetitions > 1:
+        required = needed(pair.tested, rules.alpha / (1 if rules.by_test else pair.n_pairs), margin=rules.margin or 0.0)
     return {
         "sampler": pair.sampler,
         "against": pair.against,
         **_columns("superiority", pair.superiority),
+        **_columns("test_superiority", pair.test_superiority if has_test else _NOTHING),
         "ties": pair.ties,
-        "p_value": pair.p_value,
+        "p_validation": pair.tested.p_validation,
+        "p_test": pair.tested.p_test,
+        "p_value": pair.tested.p_value,
         "p_holm": p_holm,
         **_columns("difference", pair.difference),
         **_columns("test_difference", pair.test_difference if has_test else _NOTHING),
+        "row_luck": math.nan if pair.tested.luck is None else pair.tested.luck.error,
         "equivalence_low": pair.equivalence.low,
         "equivalence_high": pair.equivalence.high,
         **_columns("speedup", speedup(pair.superiority) if is_fast else _NOTHING),
         "verdict": verdict,
         "better": better if verdict == "real" else None,
-        "required_repetitions": required,
+        "required_repetitions": required[0],
+        "required_low": required[1],
+        "required_high": required[2],
         "reason": reason,
     }
 
@@ -218,48 +250,32 @@ def _columns(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def _advantage(pair: _Pair) -> Interval:
-    """How much lower the deciding losses are of the one that is superior on validation."""
-    found = pair.test_difference
-    if pair.superiority.estimate > 0.5:
-        return Interval(-found.estimate, -found.high, -found.low)
-    return found
+def _is_within_margin(pair: _Pair, rules: Rules) -> bool:
+    """Whether the difference is surely smaller than the margin."""
+    if rules.margin is None or pair.n_repetitions == 1:
+        return False
+    if rules.looks == "once":
+        return -rules.margin < pair.equivalence.low <= pair.equivalence.high < rules.margin
+    return pair.tested.p_within(rules.margin) < rules.alpha
 
 
 def _why_not_real(pair: _Pair, p_holm: float, rules: Rules, difference: str) -> str:
     """The first condition of "real" that fails, as a clause; empty if none does."""
-    n, advantage = pair.n_repetitions, _advantage(pair)
-    fewest = fewest_repetitions(pair.n_pairs, rules.paired, rules.alpha)
+    n, tested = pair.n_repetitions, pair.tested
+    fewest = tested.fewest(rules.alpha / (1 if rules.by_test else pair.n_pairs))
+    advantage = tested.sign * pair.test_difference.estimate
+    is_sure = p_holm < rules.alpha
+    on_test = tested.p_test > tested.p_validation or rules.by_test
     conditions = {
         "one repetition shows no spread": n == 1,
         "every loss ties": pair.is_tied,
         f"{n} repetitions cannot be significant, {fewest} can": n < fewest,
-        f"its p-value is {p_holm:.3g}{' (Holm)' if pair.n_pairs > 1 else ''}": not p_holm < rules.alpha,
-        "its interval includes 1/2": pair.superiority.low <= 0.5 <= pair.superiority.high,
-        f"the {difference} is the other way": advantage.high < 0,
-        f"the {difference} could be 0": not advantage.low > 0,
-        f"the {difference} is not beyond the margin": advantage.estimate <= (rules.margin or 0.0),
+        f"the {difference} is the other way": not is_sure and on_test and advantage < 0,
+        f"the {difference} could be 0": not is_sure and on_test,
+        f"its p-value is {p_holm:.3g}{' (Holm)' if pair.n_pairs > 1 else ''}": not is_sure,
+        f"the {difference} is not beyond the margin": advantage <= (rules.margin or 0.0),
     }
     return next((clause for clause, fails in conditions.items() if fails), "")
-
-
-def _required(pair: _Pair, rules: Rules) -> float:
-    """Repetitions at which what was measured would be real with 80% power, if it were the truth.
-
-    The larger of what P takes (at the level that Holm's first step has), and of what narrows the interval of the
-    difference, which shrinks with the square root of their number, until it leaves 0 out.
-    """
-    by_rank = required_repetitions(
-        pair.superiority.estimate, POWER, alpha=rules.alpha / pair.n_pairs, paired=rules.paired
-    )
-    advantage = _advantage(pair)
-    if not advantage.estimate > (rules.margin or 0.0):
-        return math.inf
-    arm, by_difference = advantage.estimate - advantage.low, 0.0
-    if math.isfinite(arm):  # else there are too few repetitions to know
-        ratio = 1 + stats.norm.isf(1 - POWER) / stats.norm.isf(rules.alpha / 2)
-        by_difference = math.ceil(pair.n_repetitions * (ratio * arm / advantage.estimate) ** 2)
-    return float(max(by_rank, by_difference, pair.n_repetitions + 1))
 
 
 def withdrawn(verdicts: pd.DataFrame, deterministic: Collection[str]) -> pd.DataFrame:
@@ -268,7 +284,9 @@ def withdrawn(verdicts: pd.DataFrame, deterministic: Collection[str]) -> pd.Data
     for i, row in verdicts.iterrows():
         alone = next((name for name in (row["sampler"], row["against"]) if name in deterministic), None)
         if alone is not None and row["verdict"] != "no difference":
-            unknown = ["p_value", "p_holm", "superiority_low", "superiority_high", "required_repetitions"]
+            unknown = [f"p_{name}" for name in ("validation", "test", "value", "holm")]
+            unknown += [f"required_{name}" for name in ("repetitions", "low", "high")]
+            unknown += [f"{name}_{end}" for name in ("superiority", "test_superiority") for end in ("low", "high")]
             kept.loc[i, unknown] = math.nan
             kept.loc[i, ["verdict", "reason"]] = "inconclusive", f"{alone} is deterministic on one split: one run"
             kept.loc[i, "better"] = None

@@ -1,0 +1,110 @@
+"""Importance against truths that are known: which hyperparameter decides, and how much."""
+
+import math
+
+import numpy as np
+import optuna
+import pytest
+
+from hpo.importance import importances_of_trials
+
+KERNELS = ["linear", "rbf", "poly"]
+
+
+def flat(trial):
+    return {name: trial.suggest_float(name, 0, 1) for name in "abc"}
+
+
+def kernels(trial):
+    """gamma for two of three kernels, the degree for one."""
+    found = {name: trial.suggest_float(name, 0, 1) for name in "ab"}
+    found["kernel"] = trial.suggest_categorical("kernel", KERNELS)
+    if found["kernel"] != "linear":
+        found["gamma"] = trial.suggest_float("gamma", 1e-3, 1e1, log=True)
+    if found["kernel"] == "poly":
+        found["degree"] = trial.suggest_int("degree", 2, 5)
+    return found
+
+
+def additive(p):
+    return 3 * p["a"] + p["b"] + 0.3 * p["c"]
+
+
+def acting_together(p):
+    return 2 * p["a"] * p["b"] + 0.2 * p["c"]
+
+
+def by_kernel(p):
+    return {"linear": 0.8, "rbf": 1.0, "poly": 0.2}[p["kernel"]] - 0.3 * abs(p["a"] - 0.6)
+
+
+def wave(p):
+    return math.sin(6 * p["a"]) + 0.2 * p["b"] + 0.6 * (p["kernel"] == "rbf")
+
+
+def by_gamma(p):
+    return -abs(math.log10(p["gamma"])) if "gamma" in p else -1.6
+
+
+# Shares that were worked out from 40,000 draws of the truth itself (of the first, by hand).
+TRUTHS = {
+    "additive": (flat, additive, {"a": 9 / 10.09, "b": 1 / 10.09, "c": 0.09 / 10.09}),
+    "acting together": (flat, acting_together, {"a": 0.49, "b": 0.49, "c": 0.02}),
+    "the kernel decides": (kernels, by_kernel, {"kernel": 0.95, "a": 0.05, "degree": 0.0}),
+    "a wave": (kernels, wave, {"a": 0.86, "kernel": 0.13, "b": 0.01}),
+    "gamma decides where it is": (kernels, by_gamma, {"gamma": 0.75, "kernel": 0.25, "degree": 0.0}),
+}
+
+
+def trials_of(space, truth, n=40, seed=0, sampler=optuna.samplers.RandomSampler):
+    study = optuna.create_study(direction="maximize", sampler=sampler(seed=seed))
+    noise = np.random.default_rng(seed)
+    study.optimize(lambda trial: truth(space(trial)) + 0.02 * noise.normal(), n_trials=n)
+    return study.trials
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_what_decides_is_found_and_about_how_much(name):
+    space, truth, expected = TRUTHS[name]
+    off = []
+    for seed in range(3):
+        frame = importances_of_trials(trials_of(space, truth, seed=seed)).frame.set_index("hyperparameter")
+        shares = frame["metric"]
+        assert shares.sum() == pytest.approx(1)
+        if max(expected.values()) > 0.6:
+            assert shares.idxmax() == max(expected, key=expected.get)
+        off.append(np.mean([abs(shares[key] - share) for key, share in expected.items()]))
+    assert np.mean(off) < 0.15
+
+
+def test_a_hyperparameter_that_few_trials_have_is_no_news():
+    """A learning sampler leaves the bad kernel soon, so that who has a degree is among the bad ones."""
+    for seed in range(3):
+        trials = trials_of(kernels, by_kernel, seed=seed, sampler=optuna.samplers.TPESampler)
+        frame = importances_of_trials(trials).frame.set_index("hyperparameter")
+        assert frame.loc["degree", "metric"] < 0.05
+        assert math.isnan(frame.loc["degree", "within_branch"])  # the winner has another kernel
+        assert math.isnan(frame.loc["kernel", "within_branch"])  # it is fixed there
+
+
+def test_within_the_branch_what_is_searched_there_shares_all():
+    found = importances_of_trials(trials_of(kernels, by_gamma, n=60))
+    frame = found.frame.set_index("hyperparameter")
+    assert frame["within_branch"].idxmax() == "gamma"
+    assert frame["within_branch"].sum() == pytest.approx(1)
+    assert found.sentence.startswith("gamma ")
+
+
+def test_without_conditions_both_columns_are_the_same_and_the_same_trials_give_the_same():
+    trials = trials_of(flat, additive)
+    frame = importances_of_trials(trials).frame
+    assert frame["within_branch"].equals(frame["metric"])
+    assert frame.equals(importances_of_trials(trials).frame)
