@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpo.epochs import training_curve as training_curve
     from hpo.equations import equation as equation
     from hpo.errors import ClusterLost as ClusterLost
+    from hpo.errors import DatabaseLost as DatabaseLost
     from hpo.errors import HpoError as HpoError
     from hpo.errors import InvalidDefinition as InvalidDefinition
     from hpo.errors import InvalidOption as InvalidOption
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hpo.errors import ModelTampered as ModelTampered
     from hpo.errors import NoBrowser as NoBrowser
     from hpo.errors import NotComparable as NotComparable
+    from hpo.errors import RunDeleted as RunDeleted
     from hpo.errors import RunFailed as RunFailed
     from hpo.errors import RunInUse as RunInUse
     from hpo.errors import ScriptFailed as ScriptFailed
@@ -61,8 +63,8 @@ if TYPE_CHECKING:
     from hpo.varying import validation_curve as validation_curve
 
 _ERRORS = (
-    "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
-    "NoBrowser", "NotComparable", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
+    "ClusterLost", "DatabaseLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
+    "NoBrowser", "NotComparable", "RunDeleted", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
     "UnknownPruner", "UnknownSampler", "UnknownStudy", "UnstorableModel", "UnsuitablePruner", "UnsuitableSampler",
     "UntrustedModel", "UnusableDatabase",
     "WorkerBroken",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpo.definition import StudyDefinition
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 75, 130
-_ENDED = "hpo: ended at once; what was recorded is kept. To go on: {}\n"
+_ENDED = "hpo: ended at once. To go on: {}\n"
 
 
 def entry() -> NoReturn:

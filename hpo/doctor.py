@@ -12,6 +12,7 @@ from hpo.database import StudyDatabase
 from hpo.definition import data_hash, normalised_name
 from hpo.errors import HpoError, UnusableDatabase
 from hpo.opening import mysql_repairs
+from hpo.records import RUN_ID
 from hpo.samplers import RESERVED
 
 
@@ -80,13 +81,14 @@ def _trials(database: StudyDatabase, run: str) -> Iterator[Finding]:
 
 def _lost(database: StudyDatabase, run: str) -> Iterator[Finding]:
     study_id = database.study_id(run)
-    n_lost = database.n_lost(study_id, len(database.optuna_trials(study_id)))
-    if n_lost:
+    run_id = str(database.attributes(study_id).get(RUN_ID, ""))
+    n_lost = database.n_lost(run_id, len(database.optuna_trials(study_id)))
+    if n_lost and database.path is not None:
         plural = "trials that were recorded are" if n_lost > 1 else "trial that was recorded is"
         yield Finding(
             f"{run}: {n_lost} {plural} gone; the file or the -wal beside it was damaged or replaced",
             f"put back a copy of the file together with its -wal, or go on without them: "
-            f"rm {shlex.quote(f'{database.path}-locks/{study_id}.trials')}",
+            f"rm {shlex.quote(str(locks.count_file(database.path, run_id)))}",
         )
 
 
@@ -94,10 +96,10 @@ def _interrupted(database: StudyDatabase, row: "dict[str, object]") -> Iterator[
     run = str(row["run"])
     if row["sampler"] in RESERVED or str(row["state"]).startswith("done"):
         return
-    study_id = database.study_id(run)
-    stored = database.attributes(study_id).get("holder")
+    attributes = database.run_attributes(run)
+    stored = attributes.get("holder")
     try:
-        with locks.locked(database.engine, database.path, study_id):
+        with locks.locked(database.engine, database.path, str(attributes.get(RUN_ID, ""))):
             pass
     except (locks.Taken, UnusableDatabase):
         return  # under way, or a file that cannot be written, of which nobody knows

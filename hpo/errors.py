@@ -68,6 +68,18 @@ class RunInUse(HpoError):
     exit_code = 1
 
 
+class RunDeleted(HpoError):
+    """A run that was deleted while it was being recorded; nothing was written after that."""
+
+    exit_code = 1
+
+
+class DatabaseLost(HpoError):
+    """A database file that was deleted, moved or replaced while it was in use; the message names what was kept."""
+
+    exit_code = 1
+
+
 class RunFailed(HpoError):
     """Every trial of a run failed."""
 

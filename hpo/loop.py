@@ -14,6 +14,8 @@ from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, UNFINISHED, RunOptions, Told
 from hpo.progress import Progress
 from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.pruning import Pruning
+from hpo.records import RunKey, TrialRecord
+from hpo.rescue import KnownRun
 from hpo.results import Evaluation, FoldResult, LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
@@ -32,7 +34,7 @@ class RunLoop:
     do not depend on what was told (grid, random, quasi-Monte Carlo) N is 1, and any number may be begun ahead.
 
     Args:
-        session, name, study_id: the run, whose lock is held.
+        session, name, key: the run, whose lock is held.
         sampler: proposes; None where the run is the reference, or is made by hand.
         by_hand: the configuration that is to be the next trial of a run that is made by hand.
         options: when it ends, and what a trial may take.
@@ -48,25 +50,27 @@ class RunLoop:
         self,
         session: StudySession,
         name: RunName,
-        study_id: int,
+        key: RunKey,
         sampler: Sampler | None,
         options: RunOptions,
         *,
         by_hand: Configuration | None = None,
         stop: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self.name, self._study_id = name, study_id
+        self.name, self._key, study_id = name, key, key.study_id
         self._session, self._options, self._stop = session, options, stop
         self._metric, self._n_folds = session.definition.shown_metric.key, session.n_folds(name.split)
         stored = session.database.optuna_trials(study_id)
         self._check(stored)
         self._is_adaptive = sampler is not None and sampler.is_adaptive
-        lag = int(session.database.attributes(study_id).get("lag", 1)) if self._is_adaptive else 1
+        self._attributes = session.database.attributes(study_id)
+        lag = int(self._attributes.get("lag", 1)) if self._is_adaptive else 1
         if self._is_adaptive and options.lag not in {None, lag}:
             raise InvalidOption(f"lag={options.lag}: {name} has the lag {lag} and keeps it; leave the option out")
         self._lag = lag
         self.n_ahead = self.folds_at_once = 1
         n_told = max(len(stored) - lag + 1, 0)
+        self._sampler_state = session.database.sampler_state(study_id)
         self._proposals: Proposals
         self._budget: int | None = len(stored) + 1 if by_hand is not None else 1
         if by_hand is not None:
@@ -83,7 +87,7 @@ class RunLoop:
                 start=[dict(configuration) for configuration in session.definition.start],
                 stored=stored,
                 n_told=n_told,
-                sampler_state=session.database.sampler_state(study_id),
+                sampler_state=self._sampler_state,
                 retry_failed=options.retry_failed,
             )
         self._recorded = {trial.number: trial for trial in stored}
@@ -113,7 +117,7 @@ class RunLoop:
 
     def _check(self, stored: list[FrozenTrial]) -> None:
         database = self._session.database
-        n_lost = database.n_lost(self._study_id, len(stored))
+        n_lost = database.n_lost(self._key.run_id, len(stored))
         if n_lost:
             raise UnusableDatabase(
                 f"{self.name} has {len(stored)} trials in {database.name}, and {n_lost} more were recorded: "
@@ -250,12 +254,20 @@ class RunLoop:
             return
         run, _, number = origin.rpartition("#")
         is_own = run == str(self.name)
-        found = self._recorded.get(int(number)) if is_own else self._session.database.trial(run, int(number))
+        found = self._recorded.get(int(number)) if is_own else self._trial_of(run, int(number))
         if found is None or found.state != TrialState.COMPLETE or found.value is None:  # deleted meanwhile
+            return
+        if found.user_attrs.get("configuration") != trial.key:  # and another made in its place
             return
         folds = [found.intermediate_values[step] for step in sorted(found.intermediate_values)]
         trial.evaluation = Evaluation.from_stored(found.value, folds, found.user_attrs)
         trial.origin = found.user_attrs.get("duplicate_of", origin)
+
+    def _trial_of(self, run: str, number: int) -> FrozenTrial | None:
+        """A trial of another run, where that is still one of this context."""
+        database = self._session.database
+        is_same = database.run_attributes(run).get("context") == self._session.context(self.name.split)
+        return database.trial(run, number) if is_same else None
 
     def _waits_for_an_equal(self, trial: UnderWay) -> bool:
         """Whether an earlier trial under way is the same, so that it need not be trained twice."""
@@ -303,8 +315,20 @@ class RunLoop:
         if died:
             held[_DEATHS] = {"deaths": trial.deaths}
         if held:
-            self._session.database.hold(self._study_id, trial.number, trial.proposal.key, held)
+            self._session.database.hold(self._key, trial.number, trial.proposal.key, held)
             trial.was_held = True
+
+    def known(self) -> KnownRun:
+        """All that is known of it, for a new file where that of the database is lost."""
+        numbers = sorted(self._recorded)
+        held = {key: {fold: dict(result) for fold, result in results.items()} for key, results in self._held.items()}
+        for trial in self._under_way.values():
+            if trial.proposal is not None and trial.origin is None and trial.number not in self._recorded:
+                results = {fold: dataclasses.asdict(result) for fold, result in trial.results.items()}
+                deaths = {_DEATHS: {"deaths": trial.deaths}} if trial.deaths else {}
+                held[trial.number, trial.proposal.key] = results | deaths
+        records = [TrialRecord.of_stored(self._recorded[n], self._curves.get(n, {})) for n in numbers]
+        return KnownRun(self.name, self._attributes, records, held, self._sampler_state)
 
     def _tell(self, trial: UnderWay, progress: Progress) -> None:
         """Tell the sampler of a finished trial, and record it unless it is stored."""
@@ -325,10 +349,11 @@ class RunLoop:
         record = self._proposals.tell(proposal, evaluation, attributes)
         if trial.was_held:
             record = dataclasses.replace(record, was_held=True)
-        self._session.database.record(str(self.name), self._study_id, record)
-        self._recorded[trial.number] = record.trial
+        self._recorded[trial.number] = record.trial  # first: it is to be kept where the file is lost
         if record.curves:
             self._curves[trial.number] = dict(record.curves)
+        self._sampler_state |= record.sampler_state
+        self._session.database.record(self._key, record)
         self._add_told(record.trial)
         if self._options.reuse and evaluation.value is not None:
             self._origins.setdefault(proposal.key, f"{self.name}#{trial.number}")

@@ -121,6 +121,11 @@ class WorkingStudy:
         return self._begun + timedelta(seconds=clock - self._clock), clock
 
     @property
+    def sampler_state(self) -> dict[str, Any]:
+        """Study attributes that the sampler has stored so far."""
+        return self._storage.get_study_system_attrs(self._study_id)
+
+    @property
     def trials(self) -> list[FrozenTrial]:
         """All trials proposed so far, told or not, in number order; not to be changed."""
         return self._study.get_trials(deepcopy=False)

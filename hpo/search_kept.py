@@ -35,9 +35,9 @@ class KeptRun:
             "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
             "budget": len(self.records), "metric": self.metric.key, "metric_sign": self.metric.sign,
         }  # fmt: skip
-        study_id = database.create_run(self.name, attributes)
+        key = database.create_run(self.name, attributes)
         for record in self.records:
-            database.record(str(self.name), study_id, record)
+            database.record(key, record)
         return Run(str(self.name), database)
 
     def study(self) -> "optuna.Study":

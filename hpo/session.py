@@ -1,5 +1,6 @@
 """A study definition opened on a database: data loaded and hashed once, version settled, reference scored."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +9,10 @@ from optuna.trial import FrozenTrial
 
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import StudyDefinition, context_hash, data_hash, versions
-from hpo.errors import StudyChanged
+from hpo.errors import StudyChanged, UnknownRun
 from hpo.evaluation import Problem
 from hpo.publication import Publication
+from hpo.records import RunKey
 from hpo.run_name import RunName
 
 
@@ -77,8 +79,8 @@ class StudySession:
         *,
         fixed: Mapping[str, Any] | None = None,
         initial: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Create the run, or raise its budget; returns its study id.
+    ) -> RunKey:
+        """Create the run, or raise its budget.
 
         Args:
             name: of the run.
@@ -104,16 +106,16 @@ class StudySession:
             **fixed,
             **(initial or {}),
         }
-        study_id = self.database.create_run(name, attributes)
-        stored = self.database.attributes(study_id)
+        key = self.database.create_run(name, attributes)
+        stored = self.database.attributes(key.study_id)
         if stored.get("study") != name.study:
             raise StudyChanged(f"{name} is a study that something else made in {self.database.name}: rename it there")
-        changed = [key for key in fixed if stored.get(key) != fixed[key]]
+        changed = [given for given in fixed if stored.get(given) != fixed[given]]
         if changed:
             raise StudyChanged(f"{name} was made with another {changed[0].removeprefix('hash_')}: rename the sampler")
         if stored.get("budget", 0) < budget or stored.get("stopped"):
-            self.database.set_attributes(study_id, {"budget": max(budget, stored.get("budget", 0)), "stopped": None})
-        return study_id
+            self.database.set_attributes(key, {"budget": max(budget, stored.get("budget", 0)), "stopped": None})
+        return key
 
     @property
     def _described(self) -> dict[str, Any]:
@@ -148,9 +150,19 @@ def _settle_version(study: str, database: StudyDatabase, hashes: Mapping[str, st
         return 1
     latest = max(known)
     if new_version:
+        _refuse_while_recorded(study, latest, database)
         return latest + 1
     changed = [key for key in hashes if known[latest].get(key) != hashes[key]]
     raise StudyChanged(
         f"{study} changed since its runs in {database.name} were made: {', '.join(changed)}; --new-version starts "
         f"{study}@{latest + 1} and takes over the evaluations that still hold, or change it back"
     )
+
+
+def _refuse_while_recorded(study: str, version: int, database: StudyDatabase) -> None:
+    """Raise RunInUse where a process records a run of the version that is to be followed by a new one."""
+    versioned = RunName(study, version, "", 0, 0).versioned_study
+    for run in sorted(database.held_runs()):
+        if run.startswith(f"{versioned}/"):
+            with contextlib.suppress(UnknownRun), database.locked(database.run_key(run)):
+                pass
