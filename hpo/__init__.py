@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hpo.errors import UnstorableModel as UnstorableModel
     from hpo.errors import UnsuitablePruner as UnsuitablePruner
     from hpo.errors import UnsuitableSampler as UnsuitableSampler
+    from hpo.errors import UntrustedDatabase as UntrustedDatabase
     from hpo.errors import UntrustedModel as UntrustedModel
     from hpo.errors import UnusableDatabase as UnusableDatabase
     from hpo.errors import WorkerBroken as WorkerBroken
@@ -66,7 +67,7 @@ _ERRORS = (
     "ClusterLost", "DatabaseLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
     "NoBrowser", "NotComparable", "RunDeleted", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
     "UnknownPruner", "UnknownSampler", "UnknownStudy", "UnstorableModel", "UnsuitablePruner", "UnsuitableSampler",
-    "UntrustedModel", "UnusableDatabase",
+    "UntrustedDatabase", "UntrustedModel", "UnusableDatabase",
     "WorkerBroken",
 )  # fmt: skip
 _HOMES = {

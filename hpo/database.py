@@ -27,6 +27,7 @@ from hpo.opening import (
     prepare_file,
     set_pragmas,
 )
+from hpo.passwords import hide_passwords
 from hpo.records import RunKey
 from hpo.results import LearningCurve
 from hpo.run_name import RunName, unknown_run
@@ -105,7 +106,7 @@ class StudyDatabase:
     @property
     def name(self) -> str:
         """The URL for people: without its password."""
-        return self._url.render_as_string(hide_password=True)
+        return hide_passwords(self._url.render_as_string(hide_password=True))
 
     @property
     def url(self) -> str:

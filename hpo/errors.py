@@ -58,6 +58,10 @@ class UnusableDatabase(HpoError):
     """A database that cannot be reached, read, written, or that belongs to something else."""
 
 
+class UntrustedDatabase(HpoError):
+    """A database that holds what a sampler might run as code, and that nobody said to trust."""
+
+
 class StudyChanged(HpoError):
     """The definition differs from the one the stored trials were made with."""
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from hpo.errors import UnusableDatabase
+from hpo.passwords import hide_passwords
 
 _SERVERS = ("postgresql", "mysql", "mariadb")
 _FILE_ID, _MAKING = "file.id", "new"
@@ -79,7 +80,7 @@ def creating(url: sa.URL, options: dict[str, Any]) -> Iterator[sa.Connection | N
         with _server_lock(engine, "hpo tables", seconds=60) as connection:
             yield connection
     except Taken as error:
-        name = url.render_as_string(hide_password=True)
+        name = hide_passwords(url.render_as_string(hide_password=True))
         raise UnusableDatabase(f"{name} is being prepared by another process for a minute: try again") from error
     finally:
         engine.dispose()

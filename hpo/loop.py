@@ -89,6 +89,7 @@ class RunLoop:
                 n_told=n_told,
                 sampler_state=self._sampler_state,
                 retry_failed=options.retry_failed,
+                trust_database=options.trust_database,
             )
         self._recorded = {trial.number: trial for trial in stored}
         self._told = Told(options)

@@ -21,6 +21,7 @@ from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed, quiet_study
 from hpo.space import SearchSpace, configuration_key
+from hpo.trust import refuse_programs
 
 Distributions = Mapping[str, BaseDistribution]
 
@@ -83,6 +84,10 @@ class WorkingStudy:
         n_told: how many of them the sampler is told at once; the others count as running until they are retold.
         sampler_state: study attributes the run's sampler stored so far.
         retry_failed: whether the grid proposes cells again whose every trial so far failed.
+        trust_database: whether a sampler that is not ours may read text that was stored for it.
+
+    Raises:
+        UntrustedDatabase: there is such text.
     """
 
     def __init__(
@@ -96,7 +101,10 @@ class WorkingStudy:
         n_told: int | None = None,
         sampler_state: Mapping[str, Any] | None = None,
         retry_failed: bool = False,
+        trust_database: bool = False,
     ) -> None:
+        if not (sampler.is_ours or trust_database):
+            refuse_programs(str(run), sampler.label, sampler_state or {}, stored)
         self._run, self._space, self._sampler, self._start = run, space, sampler, start
         self._begun, self._clock = datetime.now(UTC), time.perf_counter()
         self._storage = InMemoryStorage()

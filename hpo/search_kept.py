@@ -1,6 +1,6 @@
 """What a fitted SearchCV keeps of its run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpo.database import StudyDatabase
@@ -20,7 +20,7 @@ class KeptRun:
     """The run of a fitted search: where it is stored, or its trials."""
 
     name: RunName
-    url: str | None
+    url: str | None = field(repr=False)  # it may have a password
     records: tuple[TrialRecord, ...]
     metric: Metric
 

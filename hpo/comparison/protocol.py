@@ -47,6 +47,7 @@ def compare(
     trial_memory: float | None = None,
     runs_missing: bool = True,
     new_version: bool = False,
+    trust_database: bool = False,
     progress: str = "auto",
 ) -> Comparison:
     """Compare samplers on one study: run what is missing, repetition by repetition, and read the database.
@@ -70,6 +71,7 @@ def compare(
         trial_timeout, trial_memory: as for :func:`hpo.run`.
         runs_missing: False only reads; the database must then have every run.
         new_version: where the definition has changed, begin a new version of the study.
+        trust_database: as for :func:`hpo.run`.
         progress: ``auto``, ``bar``, ``lines`` or ``none``.
 
     Raises:
@@ -77,7 +79,9 @@ def compare(
         NotComparable: no repetition is complete for every sampler, or a run was made with a lag.
     """
     workers = cores() if workers is None else check_workers(workers)
-    options = RunOptions(trials, timeout, trial_timeout=trial_timeout, trial_memory=trial_memory)
+    options = RunOptions(
+        trials, timeout, trial_timeout=trial_timeout, trial_memory=trial_memory, trust_database=trust_database
+    )
     definition = find_study(study)
     plan = Plan.of(
         definition,
