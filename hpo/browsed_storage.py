@@ -1,7 +1,6 @@
 """The database as optuna-dashboard reads it: fast where it asks often, and closed to changes unless told otherwise."""
 
 import contextvars
-import json
 from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
@@ -16,6 +15,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import records as t
+from hpo.json_text import from_json
 
 ASKED: contextvars.ContextVar[int | None] = contextvars.ContextVar("asked", default=None)
 """Optuna's id of the one study that the request is about; its page would read every study's attributes otherwise."""
@@ -199,5 +199,5 @@ def _attributes(
     query = query if study_id is None else query.where(table.c.study_id == study_id)
     found: dict[int, dict[str, Any]] = defaultdict(dict)
     for number, key, value in connection.execute(query.where(table.c.key.in_(keys)) if keys else query):
-        found[number][key] = json.loads(value)
+        found[number][key] = from_json(value)
     return found

@@ -20,6 +20,7 @@ from hpo.errors import DatabaseLost, RunDeleted, RunInUse, UnknownRun, UnusableD
 from hpo.opening import (
     as_url,
     clear_errors,
+    clear_reading,
     create_mysql_tables,
     engine_options,
     give_file_id,
@@ -161,7 +162,7 @@ class StudyDatabase:
 
     def attributes(self, study_id: int) -> dict[str, Any]:
         """A run's attributes."""
-        with clear_errors(self.name):
+        with clear_reading(self.name):
             return dict(self.storage.get_study_user_attrs(study_id))
 
     def run_attributes(self, run: str) -> dict[str, Any]:
@@ -188,17 +189,17 @@ class StudyDatabase:
 
     def sampler_state(self, study_id: int) -> dict[str, Any]:
         """Study system attributes that the run's sampler stored."""
-        with clear_errors(self.name):
+        with clear_reading(self.name):
             return dict(self.storage.get_study_system_attrs(study_id))
 
     def optuna_trials(self, study_id: int) -> list[FrozenTrial]:
         """A run's trials as Optuna reads them, in number order."""
-        with clear_errors(self.name):
+        with clear_reading(self.name):
             return self.storage.get_all_trials(study_id, deepcopy=False)
 
     def trial(self, run: str, number: int) -> FrozenTrial | None:
         """One trial as Optuna reads it, or None where there is none."""
-        with clear_errors(self.name):
+        with clear_reading(self.name):
             with contextlib.suppress(KeyError, UnknownRun):
                 trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id(run), number)
                 return self.storage.get_trial(trial_id)
@@ -470,7 +471,7 @@ class StudyDatabase:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with clear_errors(self.name), self.engine.connect() as connection:
+        with clear_reading(self.name), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from hpo import records as t
 from hpo.errors import UnknownRun
+from hpo.json_text import from_json
 from hpo.run_name import RunName
 
 HASHES = ("data", "split", "space", "estimator", "metric", "start")
@@ -136,7 +137,7 @@ def version_hashes(connection: sa.Connection, study: str) -> dict[int, dict[str,
     )
     versions: dict[int, dict[str, str]] = {}
     for name, key, value in rows:
-        versions.setdefault(RunName.parse(name).version, {})[key.removeprefix("hash_")] = json.loads(value)
+        versions.setdefault(RunName.parse(name).version, {})[key.removeprefix("hash_")] = from_json(value)
     return versions
 
 
@@ -156,7 +157,7 @@ def evaluations(connection: sa.Connection, context: str) -> dict[str, str]:
         )
         .order_by(t.trials.c.trial_id.desc())
     )
-    return {json.loads(key): f"{run}#{number}" for key, run, number in rows}
+    return {from_json(key): f"{run}#{number}" for key, run, number in rows}
 
 
 def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
@@ -171,7 +172,7 @@ def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
     c = t.test_scores.c
     query = sa.select(c.context, c.configuration, c.opened, c.result).where(c.study == study).order_by(c.opened)
     rows = _read(connection, query)
-    results = [json.loads(result) for result in rows.pop("result")]
+    results = [from_json(result) for result in rows.pop("result")]
     rows["value"] = [float(next(iter(result["scores"].values()), np.nan)) for result in results]
     rows["error"] = [result["error"] for result in results]
     rows.loc[rows["error"].notna(), "value"] = np.nan
@@ -214,7 +215,7 @@ def _run_attributes(connection: sa.Connection) -> pd.DataFrame:
             t.study_attributes.c.key.in_(wanted)
         ),
     )
-    rows["value_json"] = [json.loads(value) for value in rows["value_json"]]
+    rows["value_json"] = [from_json(value) for value in rows["value_json"]]
     table = rows.pivot(index="study_id", columns="key", values="value_json")
     return table.rename_axis(columns=None).reset_index()
 
@@ -251,7 +252,7 @@ def _decoded(column: pd.Series) -> Any:
     try:
         return pd.to_numeric(column)
     except (ValueError, TypeError):
-        return [json.loads(value) if isinstance(value, str) else None for value in column]
+        return [from_json(value) if isinstance(value, str) else None for value in column]
 
 
 def _params(connection: sa.Connection, ids: Any) -> pd.DataFrame:
@@ -286,4 +287,4 @@ def attribute(connection: sa.Connection, key: str) -> list[tuple[str, Any]]:
     attributes = t.study_attributes
     query = sa.select(t.studies.c.study_name, attributes.c.value_json)
     query = query.join(attributes, attributes.c.study_id == t.studies.c.study_id).where(attributes.c.key == key)
-    return [(run, json.loads(value)) for run, value in connection.execute(query)]
+    return [(run, from_json(value)) for run, value in connection.execute(query)]

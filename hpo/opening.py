@@ -23,6 +23,8 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from hpo import locks, records
 from hpo.errors import UnusableDatabase
+from hpo.json_text import readable
+from hpo.units import one_line
 
 _ROOM = 2**16  # bytes, of which SQLite needs some even to read
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -76,7 +78,9 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
 def _connect(path: Path) -> sqlite3.Connection:
     """Open a file that is there: SQLite would make one that is not, and a run would go on in an empty file."""
     # seconds to wait for another writer
-    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=60, check_same_thread=False)
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=60, check_same_thread=False)
+    connection.text_factory = readable
+    return connection
 
 
 def _is_writable(path: Path) -> bool:
@@ -96,6 +100,7 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     uri = f"{path.as_uri()}?mode=ro{immutable}"
     connection = sqlite3.connect(uri, uri=True, timeout=60, check_same_thread=False)
     connection.execute("PRAGMA query_only=1")
+    connection.text_factory = readable
     return connection
 
 
@@ -255,6 +260,17 @@ def _check_file(path: Path) -> None:
             f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): "
             "name another file with --database"
         )
+
+
+@contextlib.contextmanager
+def clear_reading(name: str) -> Iterator[None]:
+    """Turn what reading raises into one clear line about the database, also where it holds what nobody can read."""
+    with clear_errors(name):
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            what = f"{type(error).__name__}: {one_line(error)[:80]}"
+            raise UnusableDatabase(f"{name} holds what hpo did not write and cannot read ({what})") from error
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from hpo.errors import RunDeleted, RunInUse
+from hpo.json_text import from_json, to_json
 from hpo.results import LearningCurve
 
 studies = models.StudyModel.__table__
@@ -140,7 +141,7 @@ def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, An
     values = {**attributes, RUN_ID: key.run_id}
     connection.execute(
         study_attributes.insert(),
-        [{"study_id": key.study_id, "key": name, "value_json": json.dumps(value)} for name, value in values.items()],
+        [{"study_id": key.study_id, "key": name, "value_json": to_json(value)} for name, value in values.items()],
     )
     return key
 
@@ -153,20 +154,18 @@ def find_run(connection: sa.Connection, name: str, *, gives_id: bool = False) ->
     own = (study_attributes.c.study_id == study_id) & (study_attributes.c.key == RUN_ID)
     stored = connection.execute(sa.select(study_attributes.c.value_json).where(own)).scalar()
     if stored is not None:
-        return RunKey(name, study_id, str(json.loads(stored)))
+        return RunKey(name, study_id, str(from_json(stored)))
     if not gives_id:
         return None
     key = RunKey(name, study_id, uuid.uuid4().hex)
-    connection.execute(
-        study_attributes.insert().values(study_id=study_id, key=RUN_ID, value_json=json.dumps(key.run_id))
-    )
+    connection.execute(study_attributes.insert().values(study_id=study_id, key=RUN_ID, value_json=to_json(key.run_id)))
     return key
 
 
 def _insert_study(connection: sa.Connection, name: str, metric: str) -> int:
     study_id: int = connection.execute(studies.insert().values(study_name=name)).inserted_primary_key[0]  # type: ignore[index]
     connection.execute(directions.insert().values(study_id=study_id, objective=0, direction=StudyDirection.MAXIMIZE))
-    metric_names = json.dumps([metric])  # Optuna's own key: its plots label the axis with it
+    metric_names = to_json([metric])  # Optuna's own key: its plots label the axis with it
     connection.execute(
         study_system_attributes.insert().values(study_id=study_id, key="study:metric_names", value_json=metric_names)
     )
@@ -179,8 +178,8 @@ def write_attributes(
     """Insert or replace attributes of a run."""
     for key, value in values.items():
         which = (table.c.study_id == study_id) & (table.c.key == key)
-        if connection.execute(table.update().where(which).values(value_json=json.dumps(value))).rowcount == 0:
-            connection.execute(table.insert().values(study_id=study_id, key=key, value_json=json.dumps(value)))
+        if connection.execute(table.update().where(which).values(value_json=to_json(value))).rowcount == 0:
+            connection.execute(table.insert().values(study_id=study_id, key=key, value_json=to_json(value)))
 
 
 def lock_run(connection: sa.Connection, key: RunKey) -> None:
@@ -189,7 +188,7 @@ def lock_run(connection: sa.Connection, key: RunKey) -> None:
     Raises:
         RunDeleted: the run is gone, whatever has its number now.
     """
-    if connection.execute(_LOCK_RUN, {"run": key.study_id, "run_id": json.dumps(key.run_id)}).rowcount != 1:
+    if connection.execute(_LOCK_RUN, {"run": key.study_id, "run_id": to_json(key.run_id)}).rowcount != 1:
         raise RunDeleted(
             f"{key.name} was deleted while it was being recorded: nothing more was stored; run it again to start over"
         )
@@ -263,7 +262,7 @@ def hold(
                 "number": number,
                 "fold": fold,
                 "configuration": configuration,
-                "result": json.dumps(result),
+                "result": to_json(result),
             }
             for fold, result in results.items()
         ],
@@ -297,7 +296,7 @@ def write_test_score(
     if connection.execute(sa.select(table.study).where(same)).first() is None:
         opened = _naive_utc(datetime.now(UTC))
         row = {"context": context, "configuration": configuration, "study": study, "opened": opened}
-        connection.execute(test_scores.insert().values(**row, result=json.dumps(result)))
+        connection.execute(test_scores.insert().values(**row, result=to_json(result)))
 
 
 def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) -> bool:
@@ -334,7 +333,7 @@ def _insert_many(connection: sa.Connection, table: sa.Table, rows: list[dict[str
 
 def _curve_rows(study_id: int, number: int, curves: Mapping[int, LearningCurve]) -> list[dict[str, Any]]:
     return [
-        {"study_id": study_id, "number": number, "fold": fold, "curve": json.dumps(asdict(curve))}
+        {"study_id": study_id, "number": number, "fold": fold, "curve": to_json(asdict(curve))}
         for fold, curve in curves.items()
     ]
 
@@ -357,7 +356,7 @@ def _fold_row(trial_id: int, step: int, score: float) -> dict[str, Any]:
 
 
 def _attribute_rows(trial_id: int, attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+    return [{"trial_id": trial_id, "key": key, "value_json": to_json(value)} for key, value in attributes.items()]
 
 
 def _naive_utc(moment: datetime) -> datetime:
