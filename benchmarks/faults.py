@@ -32,6 +32,7 @@ import hpo
 from benchmarks.remains import Trials, read
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
 from hpo.doctor import examine
+from hpo.records import RunKey
 
 SAMPLERS, WORKERS = ("random", "tpe", "grid"), (1, 2)
 MOST_KILLS, MOST_EVALUATORS, MOST_ERRORS = 6, 2, 3  # of one run
@@ -89,9 +90,9 @@ def child(path: str, case: Case) -> None:
     """Drive the run, saying on standard output when it begins and which trials are recorded."""
     original = hpo.StudyDatabase.record
 
-    def record(self: hpo.StudyDatabase, run: str, study_id: int, record: Any) -> None:
-        original(self, run, study_id, record)
-        if "/reference/" not in run:
+    def record(self: hpo.StudyDatabase, key: RunKey, record: Any) -> None:
+        original(self, key, record)
+        if "/reference/" not in key.name:
             print(RECORDED, record.trial.number, flush=True)
 
     study = study_of(case.trees)

@@ -47,11 +47,11 @@ def fill(path: Path, n_runs: int, n_trials: int, study: str = "study") -> None:
                 session.name(SAMPLERS[i % len(SAMPLERS)], i // len(SAMPLERS), i // len(SAMPLERS))
                 for i in range(min(per_study, n_runs - begin))
             ]
-            study_ids = [session.open_run(name, n_trials) for name in names]
+            keys = [session.open_run(name, n_trials) for name in names]
             with database.engine.begin() as connection:  # one transaction for a whole study
-                for name, study_id in zip(names, study_ids, strict=True):
+                for key in keys:
                     for number in range(n_trials):
-                        records.write_trial(connection, str(name), study_id, _record(generator, number))
+                        records.write_trial(connection, key, _record(generator, number))
 
 
 def _record(generator: np.random.Generator, number: int) -> records.TrialRecord:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from hpo.epochs import training_curve as training_curve
     from hpo.equations import equation as equation
     from hpo.errors import ClusterLost as ClusterLost
+    from hpo.errors import DatabaseLost as DatabaseLost
     from hpo.errors import HpoError as HpoError
     from hpo.errors import InvalidDefinition as InvalidDefinition
     from hpo.errors import InvalidOption as InvalidOption
     from hpo.errors import InvalidSpace as InvalidSpace
     from hpo.errors import ModelTampered as ModelTampered
     from hpo.errors import NotComparable as NotComparable
+    from hpo.errors import RunDeleted as RunDeleted
     from hpo.errors import RunFailed as RunFailed
     from hpo.errors import RunInUse as RunInUse
     from hpo.errors import ScriptFailed as ScriptFailed
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from hpo.errors import UnstorableModel as UnstorableModel
     from hpo.errors import UnsuitablePruner as UnsuitablePruner
     from hpo.errors import UnsuitableSampler as UnsuitableSampler
+    from hpo.errors import UntrustedDatabase as UntrustedDatabase
     from hpo.errors import UntrustedModel as UntrustedModel
     from hpo.errors import UnusableDatabase as UnusableDatabase
     from hpo.errors import WorkerBroken as WorkerBroken
@@ -60,10 +63,10 @@ if TYPE_CHECKING:
     from hpo.varying import validation_curve as validation_curve
 
 _ERRORS = (
-    "ClusterLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
-    "NotComparable", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
+    "ClusterLost", "DatabaseLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
+    "NotComparable", "RunDeleted", "RunFailed", "RunInUse", "ScriptFailed", "StudyChanged", "UnknownRun",
     "UnknownPruner", "UnknownSampler", "UnknownStudy", "UnstorableModel", "UnsuitablePruner", "UnsuitableSampler",
-    "UntrustedModel", "UnusableDatabase",
+    "UntrustedDatabase", "UntrustedModel", "UnusableDatabase",
     "WorkerBroken",
 )  # fmt: skip
 _HOMES = {

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+from hpo.passwords import hide_passwords
 from hpo.version import __version__
 
 BAD_INPUT = 2
@@ -19,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and where help is."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message} ({self.prog} --help)\n")
+        self.exit(BAD_INPUT, hide_passwords(f"{self.prog}: {message} ({self.prog} --help)\n"))
 
 
 def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
@@ -212,6 +213,9 @@ def _add_common(
     if timeout:
         parser.add_argument("--timeout", metavar="DURATION", help="begin no trial after 90s, 30m, 8h; exit code 75")
     if progress:
+        parser.add_argument(
+            "--trust-database", action="store_true", help="a sampler of your own may run what it stored as pickles"
+        )
         parser.add_argument("--progress", default="auto", choices=("auto", "bar", "lines", "none"))
     if new_version:
         parser.add_argument("--new-version", action="store_true", help="begin a new version of a changed study")

@@ -2,7 +2,6 @@
 
 import contextvars
 import copy
-import json
 from collections import defaultdict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import records as t
+from hpo.json_text import from_json
 from hpo.trial_columns import read_trials
 
 ASKED: contextvars.ContextVar[int | None] = contextvars.ContextVar("asked", default=None)
@@ -229,5 +229,5 @@ def _attributes(
     query = query if study_id is None else query.where(table.c.study_id == study_id)
     found: dict[int, dict[str, Any]] = defaultdict(dict)
     for number, key, value in connection.execute(query.where(table.c.key.in_(keys)) if keys else query):
-        found[number][key] = json.loads(value)
+        found[number][key] = from_json(value)
     return found

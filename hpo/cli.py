@@ -4,7 +4,6 @@ import argparse
 import logging
 import math
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from hpo import commands
 from hpo.arguments import FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
 from hpo.interrupts import Interrupts, handled_by, leave, own_signals
+from hpo.passwords import command_again, hide_passwords
 from hpo.streams import discard_output, stdout_for_json, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from hpo.definition import StudyDefinition
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 75, 130
-_ENDED = "hpo: ended at once; what was recorded is kept. To go on: {}\n"
+_ENDED = "hpo: ended at once. To go on: {}\n"
 
 
 def entry() -> NoReturn:
     """The command ``hpo``."""
-    own_signals(_ENDED.format(shlex.join(["hpo", *sys.argv[1:]])), INTERRUPTED)
+    own_signals(_ENDED.format(command_again(["hpo", *sys.argv[1:]])), INTERRUPTED)
     with usable_streams():
         leave(command(sys.argv[1:]))
 
@@ -42,7 +42,7 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
     parser = Parser(description=f"Tune {study.name}.")
     add_run_options(parser)
     given = list(sys.argv[1:] if argv is None else argv)
-    again = f"python {shlex.join([sys.argv[0], *given])}"
+    again = command_again(["python", sys.argv[0], *given])
     own_signals(_ENDED.format(again), INTERRUPTED)
     with usable_streams():
         leave(_guarded(lambda: _run(parser.parse_args(given), study), again))
@@ -51,7 +51,7 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
 def command(argv: Sequence[str]) -> int:
     """Carry out one command line; returns its exit code."""
     arguments = build_parser(COMMANDS).parse_args(argv)
-    return _guarded(lambda: int(arguments.call(arguments)), shlex.join(["hpo", *argv]))
+    return _guarded(lambda: int(arguments.call(arguments)), command_again(["hpo", *argv]))
 
 
 def _guarded(call: Callable[[], int], again: str) -> int:
@@ -73,7 +73,7 @@ def _guarded(call: Callable[[], int], again: str) -> int:
 
 
 def _complain(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(hide_passwords(text), file=sys.stderr, flush=True)
 
 
 # --- commands; each imports what it needs, so that --help imports nothing ---
@@ -129,6 +129,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
             retry_failed=arguments.retry_failed,
             reuse=not arguments.no_reuse,
             new_version=arguments.new_version,
+            trust_database=arguments.trust_database,
             progress=arguments.progress,
         )
     if arguments.json:
@@ -183,6 +184,7 @@ def _compare(arguments: argparse.Namespace) -> int:
                     new_version=arguments.new_version,
                     until_known=arguments.until_known,
                     pool=arguments.pool,
+                    trust_database=arguments.trust_database,
                     progress=arguments.progress,
                 )
         except NotComparable as error:

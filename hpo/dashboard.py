@@ -30,6 +30,7 @@ from hpo.guards import (
     with_token,
 )
 from hpo.opening import as_url
+from hpo.passwords import has_password, hide_passwords
 
 if TYPE_CHECKING:
     from hpo.browser import Browser
@@ -144,7 +145,7 @@ class _Source:
             self.name, self._path = database.name, database.path
         else:
             url = as_url(database)
-            self.name = url.render_as_string(hide_password=True)
+            self.name = hide_passwords(url.render_as_string(hide_password=True))
             is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
             self._path = Path(str(url.database)) if is_file else None
         self._database = self._open() if self._path is None or self._there() else None  # what is wrong is said now
@@ -226,7 +227,8 @@ class _Source:
     def _start_page(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         from hpo.comparison.report import document
 
-        where = f" --database '{escape(self.name)}'"
+        hint = "" if has_password(self.name) else f" --database '{escape(self.name)}'"
+        where = hint or "   # with the database's URL in HPO_DATABASE"
         missing = "has no runs yet" if self._browser is not None else "does not exist yet"
         main = (
             f"<h1>Nothing to see yet</h1><p>The study database {escape(self.name)} {missing}. In a terminal:</p>"

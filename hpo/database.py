@@ -2,8 +2,8 @@
 
 import contextlib
 import functools
-import json
 import os
+import sqlite3
 import sys
 import time
 import weakref
@@ -16,16 +16,22 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import locks, records, run_rows, trial_columns
-from hpo.errors import RunInUse, UnknownRun, UnusableDatabase
+from hpo.errors import DatabaseLost, RunDeleted, RunInUse, UnknownRun, UnusableDatabase
+from hpo.json_text import from_json
 from hpo.opening import (
     as_url,
     clear_errors,
+    clear_reading,
     create_mysql_tables,
     engine_options,
+    give_file_id,
     has_newest_schema,
+    place_of,
     prepare_file,
     set_pragmas,
 )
+from hpo.passwords import hide_passwords
+from hpo.records import RunKey
 from hpo.results import LearningCurve
 from hpo.run_name import RunName, unknown_run
 from hpo.timed_trials import TimedTrial, timed_trials
@@ -55,7 +61,10 @@ class StudyDatabase:
         self._url = as_url(database)
         self.was_created = False
         self._made: set[str] = set()  # tables of ours that are there
-        self._note_count: dict[int, Callable[[int], None]] = {}  # of the runs that are held
+        self._note_count: dict[str, Callable[[int], None]] = {}  # of the runs that are held
+        self._place: tuple[int, int] | None = None  # of the file that was opened
+        self._file_id: str | None = None
+        self._log: dict[Path, tuple[int, int] | None] = {}  # where its log and index are
         with clear_errors(self.name):
             self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
@@ -67,6 +76,7 @@ class StudyDatabase:
                 self.engine = sa.create_engine(self._url, **engine_options(self._url))
             self._closer = weakref.finalize(self, self.engine.dispose)  # whoever forgets to close it
             if self.path is not None:
+                self._place = place_of(self.path)
                 sa.event.listen(self.engine, "connect", set_pragmas)
             if not has_newest_schema(self.engine):
                 with locks.creating(self._url, engine_options(self._url)) as connection:
@@ -122,7 +132,7 @@ class StudyDatabase:
     @property
     def name(self) -> str:
         """The URL for people: without its password."""
-        return self._url.render_as_string(hide_password=True)
+        return hide_passwords(self._url.render_as_string(hide_password=True))
 
     @property
     def url(self) -> str:
@@ -192,7 +202,7 @@ class StudyDatabase:
     def _attributes(self, study_id: int, table: sa.Table) -> dict[str, Any]:
         with self._reading() as connection:
             query = sa.select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
-            return {key: json.loads(value) for key, value in connection.execute(query)}
+            return {key: from_json(value) for key, value in connection.execute(query)}
 
     def run_attributes(self, run: str) -> dict[str, Any]:
         """A run's attributes, or none where there is no such run."""
@@ -302,40 +312,73 @@ class StudyDatabase:
 
     # --- writing ---
 
-    def create_run(self, name: RunName, attributes: Mapping[str, Any]) -> int:
-        """Create a run with its attributes, unless there is one of that name; returns its study id."""
+    def create_run(self, name: RunName, attributes: Mapping[str, Any]) -> RunKey:
+        """Create a run with its attributes, unless there is one of that name."""
         try:
             with self._writing() as connection:
                 return records.create_run(connection, str(name), attributes)
-        except sa.exc.IntegrityError:  # another process was faster
-            return self.study_id(str(name))
+        except sa.exc.IntegrityError:  # it is there, or another process was faster
+            return self.run_key(str(name))
 
-    def set_attributes(self, study_id: int, attributes: Mapping[str, Any]) -> None:
-        """Insert or replace attributes of a run."""
+    def run_key(self, run: str) -> RunKey:
+        """What a run is written to by; a run of an earlier version is given an id of its own.
+
+        Raises:
+            UnknownRun: the nearest names are in the message.
+        """
+        with self._reading() as connection:
+            key = records.find_run(connection, run)
+        if key is None:
+            self.study_id(run)
+            try:
+                with self._writing() as connection:
+                    key = records.find_run(connection, run, gives_id=True)
+            except sa.exc.IntegrityError:  # another process was faster
+                with self._reading() as connection:
+                    key = records.find_run(connection, run)
+        if key is None:
+            raise UnknownRun(f"{run} was deleted from {self.name} just now")
+        return key
+
+    def set_attributes(self, key: RunKey, attributes: Mapping[str, Any]) -> None:
+        """Insert or replace attributes of a run.
+
+        Raises:
+            RunDeleted, DatabaseLost: the run, or the file, is gone.
+        """
         with self._writing() as connection:
-            records.lock_run(connection, study_id)
-            records.write_attributes(connection, study_id, attributes)
+            records.lock_run(connection, key)
+            records.write_attributes(connection, key.study_id, attributes)
 
-    def record(self, run: str, study_id: int, record: records.TrialRecord) -> None:
+    def record(self, key: RunKey, record: records.TrialRecord) -> None:
         """Store a finished trial; see :func:`hpo.records.write_trial`.
 
         While the server is away, or the file locked, the trial is held and tried again for about ten minutes;
         one whose commit was in doubt is recognised and not written twice.
+
+        Raises:
+            RunDeleted, DatabaseLost: the run, or the file, is gone.
+            RunInUse: another process has recorded a trial of it.
         """
         if record.curves:
             self._create(records.learning_curves)
-        self._persist(lambda connection: records.write_trial(connection, run, study_id, record))
-        if study_id in self._note_count:
-            self._note_count[study_id](record.trial.number + 1)
+        try:
+            self._persist(lambda connection: records.write_trial(connection, key, record))
+        except RunInUse as error:
+            if self.n_lost(key.run_id, self.n_trials(key.name)):
+                raise DatabaseLost(f"{self.path} was replaced by an older copy while it was in use") from error
+            raise
+        if key.run_id in self._note_count:
+            self._note_count[key.run_id](record.trial.number + 1)
 
-    def n_lost(self, study_id: int, n_found: int) -> int:
+    def n_lost(self, run_id: str, n_found: int) -> int:
         """How many trials of a run were recorded and are not found, because the file or its log was damaged."""
-        return 0 if self.path is None else max(locks.noted_count(self.path, study_id) - n_found, 0)
+        return 0 if self.path is None else max(locks.noted_count(self.path, run_id) - n_found, 0)
 
-    def hold(self, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]) -> None:
+    def hold(self, key: RunKey, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]) -> None:
         """Keep results of a trial that is not recorded yet; see :func:`hpo.records.hold`."""
         self._create(records.held)
-        self._persist(lambda connection: records.hold(connection, study_id, number, configuration, results))
+        self._persist(lambda connection: records.hold(connection, key, number, configuration, results))
 
     def held(self, study_id: int) -> dict[tuple[int, str], dict[int, dict[str, Any]]]:
         """What is kept for a run's trials that are not recorded yet: (number, configuration) -> fold -> result."""
@@ -378,7 +421,7 @@ class StudyDatabase:
             self._made.add(table.name)
 
     def _persist(self, write: Callable[[sa.Connection], None]) -> None:
-        with clear_errors(self.name):
+        with clear_errors(self.name), self._same_file():
             for pause in (*_PAUSES, None):
                 try:
                     with self.engine.begin() as connection:
@@ -399,45 +442,142 @@ class StudyDatabase:
         return isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
 
     @contextlib.contextmanager
-    def holding(self, run: str, study_id: int) -> Iterator[None]:
+    def holding(self, key: RunKey) -> Iterator[None]:
         """Be the only one to record a run; the lock of a process that died is taken over.
 
         Raises:
             RunInUse: another process records it; its host, process id and start are in the message.
+            RunDeleted, DatabaseLost: the run, or the file, is gone.
         """
-        try:
-            with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.locked(key))
+            if self.path is not None:
+                self._identify()
+                self._note_count[key.run_id] = stack.enter_context(locks.counting(self.path, key.run_id))
+            self.set_attributes(key, {"holder": locks.holder()})
+            try:
+                yield
+            finally:
+                self._note_count.pop(key.run_id, None)
+                # It went away; who it was hardly matters.
+                with contextlib.suppress(UnusableDatabase, RunDeleted, DatabaseLost):
+                    self.set_attributes(key, {"holder": None})
+
+    @contextlib.contextmanager
+    def locked(self, key: RunKey) -> Iterator[None]:
+        """Have a run's lock, without a word of who has it.
+
+        Raises:
+            RunInUse: another process records it.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
                 with clear_errors(self.name):
-                    stack.enter_context(locks.locked(self.engine, self.path, study_id))
-                if self.path is not None:
-                    self._note_count[study_id] = stack.enter_context(locks.counting(self.path, study_id))
-                self.set_attributes(study_id, {"holder": locks.holder()})
-                try:
-                    yield
-                finally:
-                    self._note_count.pop(study_id, None)
-                    with contextlib.suppress(UnusableDatabase):  # it went away; who it was hardly matters
-                        self.set_attributes(study_id, {"holder": None})
-        except locks.Taken as error:
-            who = locks.describe(self.attributes(study_id).get("holder"))
-            raise RunInUse(f"{run} is being recorded by {who}: wait for it to end, or stop it") from error
+                    stack.enter_context(locks.locked(self.engine, self.path, key.run_id))
+            except locks.Taken as error:
+                who = locks.describe(self.run_attributes(key.name).get("holder"))
+                raise RunInUse(f"{key.name} is being recorded by {who}: wait for it to end, or stop it") from error
+            yield
 
     def delete(self, run: str) -> None:
-        """Delete a run with its trials."""
-        study_id = self.study_id(run)
-        with self._writing() as connection:
-            records.delete_run(connection, study_id)
+        """Delete a run with its trials.
+
+        Raises:
+            UnknownRun: the nearest names are in the message.
+            RunInUse: a process records it.
+        """
+        key = self.run_key(run)
+        with self.locked(key), self._writing() as connection:
+            records.delete_run(connection, key)
         if self.path is not None:
-            locks.forget_count(self.path, study_id)
+            locks.forget(self.path, key.run_id)
+
+    # --- the file ---
+
+    def check_file(self) -> None:
+        """Raise DatabaseLost where the path no longer leads to the file that was opened."""
+        if self.path is None:
+            return
+        place = place_of(self.path)
+        if place != self._place:
+            what = "was deleted or moved" if place is None else "was replaced by another file"
+            raise DatabaseLost(f"{self.path} {what} while it was in use")
+
+    @contextlib.contextmanager
+    def _same_file(self) -> Iterator[None]:
+        """Raise DatabaseLost where what is written does not go to the file that was opened, or that file is spoilt."""
+        self.check_file()
+        try:
+            yield
+        except (sa.exc.DatabaseError, RunDeleted, RunInUse) as error:
+            self.check_file()
+            if self.path is not None and self._is_overwritten(error):
+                raise DatabaseLost(f"{self.path} was overwritten while it was in use") from error
+            raise
+        self.check_file()
+
+    def _is_overwritten(self, error: Exception) -> bool:
+        """Whether a file that has kept its place has other contents."""
+        if isinstance(error, sa.exc.DatabaseError):
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+            return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or "no such table" in str(error.orig)
+        if self._file_id is None:  # nothing of it was ever held
+            return False
+        try:
+            with self.engine.connect() as connection:
+                return self._read_file_id(connection) != self._file_id
+        except sa.exc.DatabaseError:
+            return True
+
+    def _read_file_id(self, connection: sa.Connection) -> str | None:
+        is_there = sa.inspect(connection).has_table(records.file_ids.name)
+        return connection.execute(sa.select(records.file_ids.c.id)).scalar() if is_there else None
+
+    def _identify(self) -> None:
+        """Note which file this is; one of an earlier version is given an id."""
+        assert self.path is not None  # a server has no companions
+        if self._file_id is None:
+            with self._reading() as connection:
+                self._file_id = self._read_file_id(connection)
+        if self._file_id is None:
+            with self._writing() as connection:
+                self._file_id = give_file_id(connection)
+        locks.note_file(self.path, self._file_id)
+        beside = [self.path.with_name(f"{self.path.name}{end}") for end in ("-wal", "-shm")]
+        self._log = {file: place_of(file) for file in beside}
+
+    def leave_file(self) -> None:
+        """Close a file that was lost, and take its log away: SQLite would read it into a file that has its name now."""
+        self.close()
+        for file, place in self._log.items():
+            if place is not None and place_of(file) == place:
+                with contextlib.suppress(OSError):
+                    file.unlink()
+
+    def copy_lost_file(self, target: Path) -> bool:
+        """Copy all that is in a file that has lost its name, which it keeps while it is open; whether that could be."""
+        if self.path is None or place_of(self.path) == self._place:
+            return False
+        try:
+            with self.engine.connect() as connection:
+                if self._file_id is None or self._read_file_id(connection) != self._file_id:
+                    return False
+                opened = connection.connection.driver_connection
+                assert isinstance(opened, sqlite3.Connection)
+                with contextlib.closing(sqlite3.connect(target)) as copy:
+                    opened.backup(copy)
+                    return bool(copy.execute("PRAGMA quick_check").fetchone() == ("ok",))
+        except (sa.exc.SQLAlchemyError, sqlite3.Error):
+            return False
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with clear_errors(self.name), self.engine.connect() as connection:
+        with clear_reading(self.name), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with clear_errors(self.name), self.engine.begin() as connection:
+        with clear_errors(self.name), self._same_file(), self.engine.begin() as connection:
             yield connection
 
 

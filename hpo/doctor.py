@@ -13,6 +13,7 @@ from hpo.database import StudyDatabase
 from hpo.definition import normalised_name
 from hpo.errors import HpoError, UnusableDatabase
 from hpo.opening import mysql_repairs
+from hpo.records import RUN_ID
 from hpo.run_name import RunName
 from hpo.samplers import RESERVED
 from hpo.session import StudySession
@@ -50,13 +51,14 @@ def examine(database: StudyDatabase, *, evaluate: bool = False) -> Iterator[Find
         )
     ours = [row for row in database.run_rows() if row["study"] is not None]
     ids, counts, strange = database.run_ids(), database.trial_counts(), database.strange_runs()
+    own_ids = database.attribute_of_runs(RUN_ID)
     for row in ours:
         study_id = ids.get(str(row["run"]))
         if study_id is None:  # deleted meanwhile
             continue
         if study_id in strange:
             yield from _trials(database, str(row["run"]), study_id)
-        yield from _lost(database, str(row["run"]), study_id, counts.get(study_id, 0))
+        yield from _lost(database, str(row["run"]), str(own_ids.get(row["run"], "")), counts.get(study_id, 0))
         yield from _interrupted(database, row, study_id)
     for study in dict.fromkeys(str(row["study"]) for row in ours):
         yield from _definition(database, study)
@@ -92,14 +94,14 @@ def _trials(database: StudyDatabase, run: str, study_id: int) -> Iterator[Findin
             return
 
 
-def _lost(database: StudyDatabase, run: str, study_id: int, n_found: int) -> Iterator[Finding]:
-    n_lost = database.n_lost(study_id, n_found)
-    if n_lost:
+def _lost(database: StudyDatabase, run: str, run_id: str, n_found: int) -> Iterator[Finding]:
+    n_lost = database.n_lost(run_id, n_found)
+    if n_lost and database.path is not None:
         plural = "trials that were recorded are" if n_lost > 1 else "trial that was recorded is"
         yield Finding(
             f"{run}: {n_lost} {plural} gone; the file or the -wal beside it was damaged or replaced",
             f"put back a copy of the file together with its -wal, or go on without them: "
-            f"rm {shlex.quote(f'{database.path}-locks/{study_id}.trials')}",
+            f"rm {shlex.quote(str(locks.count_file(database.path, run_id)))}",
         )
 
 
@@ -107,9 +109,10 @@ def _interrupted(database: StudyDatabase, row: dict[str, object], study_id: int)
     run = str(row["run"])
     if row["sampler"] in RESERVED or str(row["state"]).startswith("done"):
         return
-    stored = database.attributes(study_id).get("holder")
+    attributes = database.attributes(study_id)
+    stored = attributes.get("holder")
     try:
-        with locks.locked(database.engine, database.path, study_id):
+        with locks.locked(database.engine, database.path, str(attributes.get(RUN_ID, ""))):
             pass
     except (locks.Taken, UnusableDatabase):
         return  # under way, or a file that cannot be written, of which nobody knows

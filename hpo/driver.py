@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from hpo.cores import cores
 from hpo.definition import StudyDefinition
 from hpo.engine import Engine, InProcess
-from hpo.errors import RunInUse
+from hpo.errors import DatabaseLost, RunInUse
 from hpo.generators import kept
 from hpo.hyperparameters import Configuration
 from hpo.interrupts import Interrupts
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
 from hpo.loop import RunLoop
 from hpo.progress import Progress
+from hpo.records import RunKey
+from hpo.rescue import kept_aside
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession
@@ -137,8 +139,10 @@ class Driver:
         Raises:
             RunInUse: another process records it.
         """
-        entry = self._open(job)  # whatever the time: a run that is stopped at once has ended too
-        (loop,) = self._drive([], {str(job.name): entry})
+        active: dict[str, _Active] = {}
+        with self._keeping(active):
+            active[str(job.name)] = self._open(job)  # whatever the time: a run that is stopped at once has ended too
+        (loop,) = self._drive([], active)
         return loop
 
     def drive(self, jobs: Iterable[Job]) -> Iterator[RunLoop]:
@@ -149,7 +153,20 @@ class Driver:
         """
         return self._drive(list(jobs), {})
 
+    @contextlib.contextmanager
+    def _keeping(self, active: "dict[str, _Active]") -> Iterator[None]:
+        """Keep what is known of the runs under way where the database's file is lost."""
+        try:
+            yield
+        except DatabaseLost as lost:
+            known = [entry.loop.known() for entry in active.values()]
+            raise kept_aside(self._session.database, known, lost) from lost
+
     def _drive(self, waiting: list[Job], active: "dict[str, _Active]") -> Iterator[RunLoop]:
+        with self._keeping(active):
+            yield from self._drive_all(waiting, active)
+
+    def _drive_all(self, waiting: list[Job], active: "dict[str, _Active]") -> Iterator[RunLoop]:
         try:
             while self.stop() is None or active:
                 self._begin(waiting, active)
@@ -199,15 +216,15 @@ class Driver:
         budget = 1 if sampler is None else options.trials or default_budget(self._session.definition, sampler)
         if job.by_hand is not None:
             budget = self._session.database.n_trials(str(job.name)) + 1
-        study_id = self._session.open_run(
+        key = self._session.open_run(
             job.name,
             budget,
             fixed={"hash_sampler": sampler.hash} if sampler is not None and sampler.hash else {},
             initial={"threads": job.threads, **({"lag": job.lag} if sampler and sampler.is_adaptive else {})},
         )
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._session.database.holding(str(job.name), study_id))
-            loop = RunLoop(self._session, job.name, study_id, sampler, options, by_hand=job.by_hand, stop=self.stop)
+            stack.enter_context(self._session.database.holding(key))
+            loop = RunLoop(self._session, job.name, key, sampler, options, by_hand=job.by_hand, stop=self.stop)
             if sampler is not None:
                 reference = self._session.reference(job.name.split)
                 self._progress.begin_run(
@@ -218,7 +235,7 @@ class Driver:
                     best=loop.best,
                     reference=None if reference is None else reference.value,
                 )
-            return _Active(loop, study_id, time.monotonic(), stack.pop_all())
+            return _Active(loop, key, time.monotonic(), stack.pop_all())
 
     def _advance(self, active: "dict[str, _Active]", waiting: list[Job]) -> list[RunLoop]:
         """Let each run tell, record and propose what it can; returns those that have ended."""
@@ -235,14 +252,15 @@ class Driver:
             for unit in entry.loop.advance(unit_seconds, self._progress):
                 self._engine.submit(unit)
             if entry.loop.reason is not None:
-                del active[name]
                 self._engine.cancel(name)  # what was begun beyond its end
                 self._seconds[entry.loop.name.sampler].append(time.monotonic() - entry.begun)
                 if entry.loop.reason not in UNFINISHED:
                     self._progress.end_run(entry.loop.name)
                 with entry.lock:
                     if entry.loop.reason not in {"budget", *UNFINISHED}:
-                        self._session.database.set_attributes(entry.study_id, {"stopped": entry.loop.reason})
+                        self._session.database.set_attributes(entry.key, {"stopped": entry.loop.reason})
+                    self._session.database.check_file()  # before anybody is told that it is kept
+                del active[name]
                 ended.append(entry.loop)
         return ended
 
@@ -265,7 +283,7 @@ class _Active:
     """A run that is being driven: since when, and its lock."""
 
     loop: RunLoop
-    study_id: int
+    key: RunKey
     begun: float
     lock: contextlib.ExitStack
 

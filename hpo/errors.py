@@ -58,12 +58,28 @@ class UnusableDatabase(HpoError):
     """A database that cannot be reached, read, written, or that belongs to something else."""
 
 
+class UntrustedDatabase(HpoError):
+    """A database that holds what a sampler might run as code, and that nobody said to trust."""
+
+
 class StudyChanged(HpoError):
     """The definition differs from the one the stored trials were made with."""
 
 
 class RunInUse(HpoError):
     """Another process recorded a trial of the same run."""
+
+    exit_code = 1
+
+
+class RunDeleted(HpoError):
+    """A run that was deleted while it was being recorded; nothing was written after that."""
+
+    exit_code = 1
+
+
+class DatabaseLost(HpoError):
+    """A database file that was deleted, moved or replaced while it was in use; the message names what was kept."""
 
     exit_code = 1
 

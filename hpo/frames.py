@@ -1,6 +1,5 @@
 """The database's tables as tidy pandas frames."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ from optuna.distributions import json_to_distribution
 
 from hpo import records as t
 from hpo.errors import UnknownRun
+from hpo.json_text import from_json
 from hpo.run_name import RunName
 from hpo.run_rows import COMPLETE_VALUE, IDENTITY, SECONDS, run_rows
 
@@ -121,7 +121,7 @@ def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
     c = t.test_scores.c
     query = sa.select(c.context, c.configuration, c.opened, c.result).where(c.study == study).order_by(c.opened)
     rows = _read(connection, query)
-    results = [json.loads(result) for result in rows.pop("result")]
+    results = [from_json(result) for result in rows.pop("result")]
     rows["value"] = [float(next(iter(result["scores"].values()), np.nan)) for result in results]
     rows["error"] = [result["error"] for result in results]
     rows["row_values"] = pd.Series(
@@ -212,7 +212,7 @@ def _decoded(column: pd.Series) -> Any:
     try:
         return pd.to_numeric(column)
     except (ValueError, TypeError):
-        return [json.loads(value) if isinstance(value, str) else None for value in column]
+        return [from_json(value) if isinstance(value, str) else None for value in column]
 
 
 def _params(connection: sa.Connection, studies: Any, places: _Places) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class RunOptions:
         trial_timeout: seconds that a trial may take, its folds together; None is no limit.
         trial_memory: MB of resident memory that the process which evaluates it may take; None is no limit.
         lag: how many trials may be under way when the next is proposed; None is what the run has, or the workers.
+        trust_database: whether a sampler that is not of the table may read text that was stored for it.
     """
 
     trials: int | None = None
@@ -46,10 +47,12 @@ class RunOptions:
     lag: int | None = None
     walltime: float | None = None
     terminator: bool = False
+    trust_database: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.terminator, bool):
-            raise InvalidOption(f"terminator={self.terminator!r}: give True or False")
+        for name in ("terminator", "trust_database"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidOption(f"{name}={getattr(self, name)!r}: give True or False")
         if self.target is not None and (not _is_number(self.target) or self.target != self.target):
             raise InvalidOption(f"target={self.target!r}: give a number")
         for name in ("trials", "patience", "lag"):

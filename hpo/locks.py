@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -17,8 +18,10 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from hpo.errors import UnusableDatabase
+from hpo.passwords import hide_passwords
 
 _SERVERS = ("postgresql", "mysql", "mariadb")
+_FILE_ID, _MAKING = "file.id", "new"
 
 
 class Taken(Exception):
@@ -35,27 +38,30 @@ def describe(stored: str | None) -> str:
     """A stored holder as people read it."""
     if not stored:
         return "another process"
-    known = json.loads(stored)
-    return f"process {known['pid']} on {known['host']}, since {known['since']}"
+    try:
+        known = json.loads(stored)
+        return f"process {known['pid']} on {known['host']}, since {known['since']}"
+    except (ValueError, TypeError, KeyError):  # something else wrote it
+        return "another process"
 
 
 @contextlib.contextmanager
-def locked(engine: sa.Engine, path: Path | None, study_id: int) -> Iterator[None]:
+def locked(engine: sa.Engine, path: Path | None, run_id: str) -> Iterator[None]:
     """Hold the lock of one run.
 
     Args:
         engine: of the database.
         path: its SQLite file; None for a server, or for memory, which nobody else can reach.
-        study_id: the run.
+        run_id: the run's own id.
 
     Raises:
         Taken: another process, or another thread of this one, holds it.
     """
     if path is not None:
-        with _file_lock(path, study_id):
+        with _file_lock(path, run_id):
             yield
     elif engine.dialect.name in _SERVERS:
-        with _server_lock(engine, f"hpo run {study_id}"):
+        with _server_lock(engine, f"hpo run {run_id}"):
             yield
     else:
         yield
@@ -76,17 +82,17 @@ def creating(url: sa.URL, options: dict[str, Any]) -> Iterator[sa.Connection | N
         with _server_lock(engine, "hpo tables", seconds=60) as connection:
             yield connection
     except Taken as error:
-        name = url.render_as_string(hide_password=True)
+        name = hide_passwords(url.render_as_string(hide_password=True))
         raise UnusableDatabase(f"{name} is being prepared by another process for a minute: try again") from error
     finally:
         engine.dispose()
 
 
 @contextlib.contextmanager
-def counting(path: Path, study_id: int) -> Iterator[Callable[[int], None]]:
+def counting(path: Path, run_id: str) -> Iterator[Callable[[int], None]]:
     """A function that keeps outside the file how many trials a run has: SQLite does not miss what a log has lost."""
     try:
-        file = os.open(_count_file(path, study_id), os.O_WRONLY | os.O_CREAT, 0o644)
+        file = os.open(count_file(path, run_id), os.O_WRONLY | os.O_CREAT, 0o644)
     except OSError:  # a second witness, no more
         yield lambda n_trials: None
         return
@@ -102,21 +108,84 @@ def counting(path: Path, study_id: int) -> Iterator[Callable[[int], None]]:
         os.close(file)
 
 
-def noted_count(path: Path, study_id: int) -> int:
+def noted_count(path: Path, run_id: str) -> int:
     """How many trials a run had when last noted; 0 where that is not known."""
     try:
-        return int(_count_file(path, study_id).read_text())
+        return int(count_file(path, run_id).read_text())
     except (OSError, ValueError):
         return 0
 
 
-def forget_count(path: Path, study_id: int) -> None:
-    """The run is deleted, and its id may be given again."""
-    _count_file(path, study_id).unlink(missing_ok=True)
+def forget(path: Path, run_id: str) -> None:
+    """Remove what lies beside the file for a run that was deleted."""
+    for file in (count_file(path, run_id), _lock_file(path, run_id)):
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
-def _count_file(path: Path, study_id: int) -> Path:
-    return _folder(path) / f"{study_id}.trials"
+def count_file(path: Path, run_id: str) -> Path:
+    """Where it is kept how many trials a run of a SQLite file has."""
+    return _folder(path) / f"{_stem(run_id)}.trials"
+
+
+def _lock_file(path: Path, run_id: str) -> Path:
+    return _folder(path) / f"{_stem(run_id)}.lock"
+
+
+def _stem(run_id: str) -> str:
+    """What files are called after a run's id, which a database may hold anything for."""
+    is_ours = re.fullmatch("[0-9a-f]{32}", run_id) is not None
+    return run_id if is_ours else hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def note_file(path: Path, file_id: str) -> None:
+    """Keep beside a SQLite file which one it is, to tell whether a log that is left there is its own."""
+    with contextlib.suppress(OSError):  # a second witness, no more
+        if noted_file(path) != file_id:
+            (_folder(path) / _FILE_ID).write_text(file_id)
+
+
+def noted_file(path: Path) -> str | None:
+    """The id of the file that was last recorded at this path; None where that is not known."""
+    try:
+        return (_folder(path) / _FILE_ID).read_text()
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def making_file(path: Path) -> Iterator[None]:
+    """Be the only one to make a SQLite file, or to clear away what a former one of that name has left.
+
+    Raises:
+        UnusableDatabase: another process has been at it for a minute.
+    """
+    folder = _folder(path)
+    folder.mkdir(exist_ok=True)
+    try:
+        with FileLock(folder / _MAKING, timeout=60):
+            yield
+    except Timeout as error:
+        raise UnusableDatabase(f"{path} is being made by another process for a minute: try again") from error
+
+
+def clear_away(path: Path) -> None:
+    """Remove what a SQLite file that is no longer there has left: its log and index, its locks and counts.
+
+    SQLite would take the log for the next file's. A process that still has the removed file open keeps its own.
+    """
+    left = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm", "-journal")]
+    left += [file for file in _folder(path).iterdir() if file.suffix in {".lock", ".trials", ".id"}]
+    for file in left:
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def put_aside(path: Path) -> None:
+    """Rename the log of another file, which was replaced by this one, so that SQLite does not read it."""
+    for end in ("-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            path.with_name(f"{path.name}{end}").replace(path.with_name(f"{path.name}{end}-of-another-file"))
 
 
 def _folder(path: Path) -> Path:
@@ -124,9 +193,9 @@ def _folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _file_lock(path: Path, study_id: int) -> Iterator[None]:
+def _file_lock(path: Path, run_id: str) -> Iterator[None]:
     folder = _folder(path)
-    lock = FileLock(folder / f"{study_id}.lock", timeout=0, thread_local=False)
+    lock = FileLock(_lock_file(path, run_id), timeout=0, thread_local=False)
     try:
         folder.mkdir(exist_ok=True)
         lock.acquire()

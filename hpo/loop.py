@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +14,8 @@ from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOpti
 from hpo.progress import Progress
 from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.pruning import Pruning
+from hpo.records import RunKey, TrialRecord
+from hpo.rescue import KnownRun
 from hpo.results import Evaluation, FoldResult, LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
@@ -22,6 +24,7 @@ from hpo.under_way import UnderWay
 from hpo.units import format_duration
 
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
+_KEPT = 10_000  # recorded trials that are remembered where nobody learns from them
 _DEATHS = -1  # where they are held, beside the folds
 
 
@@ -32,7 +35,7 @@ class RunLoop:
     do not depend on what was told (grid, random, quasi-Monte Carlo) N is 1, and any number may be begun ahead.
 
     Args:
-        session, name, study_id: the run, whose lock is held.
+        session, name, key: the run, whose lock is held.
         sampler: proposes; None where the run is the reference, or is made by hand.
         by_hand: the configuration that is to be the next trial of a run that is made by hand.
         options: when it ends, and what a trial may take.
@@ -50,25 +53,27 @@ class RunLoop:
         self,
         session: StudySession,
         name: RunName,
-        study_id: int,
+        key: RunKey,
         sampler: Sampler | None,
         options: RunOptions,
         *,
         by_hand: Configuration | None = None,
         stop: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self.name, self._study_id = name, study_id
+        self.name, self._key, study_id = name, key, key.study_id
         self._session, self._options, self._stop = session, options, stop
         self._metric, self._n_folds = session.definition.shown_metric.key, session.n_folds(name.split)
         stored = self._read(sampler)
         self._check(stored)
         self._is_adaptive = sampler is not None and sampler.is_adaptive
-        lag = int(session.database.attributes(study_id).get("lag", 1)) if self._is_adaptive else 1
+        self._attributes = session.database.attributes(study_id)
+        lag = int(self._attributes.get("lag", 1)) if self._is_adaptive else 1
         if self._is_adaptive and options.lag not in {None, lag}:
             raise InvalidOption(f"lag={options.lag}: {name} has the lag {lag} and keeps it; leave the option out")
         self._lag = lag
         self.n_ahead = self.folds_at_once = 1
         n_told = max(len(stored) - lag + 1, 0)
+        self._sampler_state = session.database.sampler_state(study_id)
         self._proposals: Proposals
         self._budget: int | None = len(stored) + 1 if by_hand is not None else 1
         if by_hand is not None:
@@ -85,9 +90,12 @@ class RunLoop:
                 start=[dict(configuration) for configuration in session.definition.start],
                 stored=stored,
                 n_told=n_told,
-                sampler_state=session.database.sampler_state(study_id),
+                sampler_state=self._sampler_state,
                 retry_failed=options.retry_failed,
+                trust_database=options.trust_database,
             )
+        self._has_all = sampler is None or sampler.is_adaptive or options.terminator
+        self._recorded = deque(stored if self._has_all else ())
         complete = (trial.value for trial in stored if trial.state == TrialState.COMPLETE and trial.value is not None)
         self.best = max(complete, default=None)
         self.failures = Counter(map(_error, (trial for trial in stored if trial.state == TrialState.FAIL)))
@@ -119,11 +127,11 @@ class RunLoop:
         """The run's trials, of which those that no sampler and no pruner learns from are read in part only."""
         database, options = self._session.database, self._options
         if sampler is None or sampler.is_adaptive or options.terminator:
-            return database.optuna_trials(self._study_id)
+            return database.optuna_trials(self._key.study_id)
         space = self._session.definition.space
         seconds = SECONDS if options.walltime is not None else ()
         return database.optuna_trials(
-            self._study_id,
+            self._key.study_id,
             attributes=("configuration", "error", "duplicate_of", *seconds),
             has_params=sampler.is_grid or space.is_finite,
             has_folds=False,
@@ -131,7 +139,7 @@ class RunLoop:
 
     def _check(self, stored: list[FrozenTrial]) -> None:
         database = self._session.database
-        n_lost = database.n_lost(self._study_id, len(stored))
+        n_lost = database.n_lost(self._key.run_id, len(stored))
         if n_lost:
             raise UnusableDatabase(
                 f"{self.name} has {len(stored)} trials in {database.name}, and {n_lost} more were recorded: "
@@ -255,12 +263,20 @@ class RunLoop:
         if origin is None:
             return
         run, _, number = origin.rpartition("#")
-        found = self._session.database.trial(run, int(number))
+        found = self._trial_of(run, int(number))
         if found is None or found.state != TrialState.COMPLETE or found.value is None:  # deleted meanwhile
+            return
+        if found.user_attrs.get("configuration") != trial.key:  # and another made in its place
             return
         folds = [found.intermediate_values[step] for step in sorted(found.intermediate_values)]
         trial.evaluation = Evaluation.from_stored(found.value, folds, found.user_attrs)
         trial.origin = found.user_attrs.get("duplicate_of", origin)
+
+    def _trial_of(self, run: str, number: int) -> FrozenTrial | None:
+        """A trial of another run, where that is still one of this context."""
+        database = self._session.database
+        is_same = database.run_attributes(run).get("context") == self._session.context(self.name.split)
+        return database.trial(run, number) if is_same else None
 
     def _waits_for_an_equal(self, trial: UnderWay) -> bool:
         """Whether an earlier trial under way is the same, so that it need not be trained twice."""
@@ -308,8 +324,26 @@ class RunLoop:
         if died:
             held[_DEATHS] = {"deaths": trial.deaths}
         if held:
-            self._session.database.hold(self._study_id, trial.number, trial.proposal.key, held)
+            self._session.database.hold(self._key, trial.number, trial.proposal.key, held)
             trial.was_held = True
+
+    def known(self) -> KnownRun:
+        """All that is known of it, for a new file where that of the database is lost."""
+        held = {key: {fold: dict(result) for fold, result in results.items()} for key, results in self._held.items()}
+        for trial in self._under_way.values():
+            if trial.proposal is not None and trial.origin is None and trial.number >= self.n_recorded:
+                results = {fold: dataclasses.asdict(result) for fold, result in trial.results.items()}
+                deaths = {_DEATHS: {"deaths": trial.deaths}} if trial.deaths else {}
+                held[trial.number, trial.proposal.key] = results | deaths
+        curves = self._curves
+        records = [TrialRecord.of_stored(trial, curves.get(trial.number, {})) for trial in self._recorded]
+        return KnownRun(self.name, self._attributes, records, held, self._sampler_state)
+
+    def _keep(self, trial: FrozenTrial) -> None:
+        """Remember a trial for :meth:`known`: where nobody learns from them the latest, so that memory is bounded."""
+        self._recorded.append(trial)
+        if not self._has_all and len(self._recorded) > _KEPT:
+            self._recorded.popleft()
 
     def _tell(self, trial: UnderWay, progress: Progress) -> None:
         """Tell the sampler of a finished trial, and record it unless it is stored."""
@@ -330,13 +364,15 @@ class RunLoop:
         record = self._proposals.tell(proposal, evaluation, attributes)
         if trial.was_held:
             record = dataclasses.replace(record, was_held=True)
-        self._session.database.record(str(self.name), self._study_id, record)
+        self._keep(record.trial)  # first: it is to be kept where the file is lost
         if record.trial.state == TrialState.COMPLETE and record.trial.value is not None:
             self.best = record.trial.value if self.best is None else max(self.best, record.trial.value)
         elif record.trial.state == TrialState.FAIL:
             self.failures[_error(record.trial)] += 1
         if record.curves:
             self._curves[trial.number] = dict(record.curves)
+        self._sampler_state |= record.sampler_state
+        self._session.database.record(self._key, record)
         self._add_told(record.trial)
         if self._options.reuse and evaluation.value is not None:
             self._origins.setdefault(proposal.key, f"{self.name}#{trial.number}")

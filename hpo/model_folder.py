@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 import uuid
 import warnings
@@ -151,6 +152,7 @@ def load_model(
     """
     folder = Path(path).expanduser()
     manifest = _read_manifest(folder, digest)
+    _refuse_additions(folder, manifest["files"])
     contents = dict(_read_files(folder, manifest["files"]))
     file = next((name for name in FORMATS.values() if name in contents), None)
     if file is None:
@@ -160,12 +162,14 @@ def load_model(
             f"{folder / file} is a pickle, which can run any code when it is loaded: if you trust where it comes from, "
             "say allow_pickle=True"
         )
-    _warn_of_versions(folder, manifest.get("versions", {}))
-    if file == FORMATS["skops"]:
-        _check_types(folder / file, contents[file], list(trusted or ()))
+    _warn_of_versions(folder, _versions(manifest))
     try:
+        if file == FORMATS["skops"]:
+            _check_types(folder / file, contents[file], list(trusted or ()))
         return unpack(file, contents[file], list(trusted or ()))
-    except Exception as error:
+    except UntrustedModel:
+        raise
+    except Exception as error:  # an archive may be broken, or of a newer skops, in any way
         what = f"{type(error).__name__}: {one_line(error)}"
         raise UntrustedModel(f"{folder / file} cannot be loaded here ({what}); {_made_with(manifest)}") from error
 
@@ -173,10 +177,10 @@ def load_model(
 def _read_manifest(folder: Path, digest: str | None) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        manifest: dict[str, Any] = json.loads(_content(path))
     except OSError as error:
         raise InvalidOption(f"there is no exported model in {folder}: {MANIFEST} cannot be read") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelTampered(f"{path} was changed since it was exported: it is no JSON ({one_line(error)})") from error
     is_ours = isinstance(manifest, dict) and isinstance(manifest.get("files"), dict)
     if not is_ours or manifest.get("digest") != _digest(manifest):
@@ -191,12 +195,33 @@ def _read_files(folder: Path, named: Mapping[str, Any]) -> Iterator[tuple[str, b
         if name not in {CARD, *FORMATS.values()}:  # a name could lead out of the folder
             raise ModelTampered(f"{folder / MANIFEST} names {name!r}, which no export writes")
         try:
-            content = (folder / name).read_bytes()
+            content = _content(folder / name)
         except OSError as error:
             raise ModelTampered(f"{folder} lacks {name}, which was exported with it") from error
-        if _sha256(content) != said.get("sha256"):
+        if not isinstance(said, dict) or _sha256(content) != said.get("sha256"):
             raise ModelTampered(f"{folder / name} was changed since it was exported: its SHA-256 is another")
         yield name, content
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; raises OSError where it is a pipe, a device or a folder, which might never end."""
+    # A pipe nobody writes to is opened without waiting, and seen to be one.
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no file")
+        return file.read()
+
+
+def _refuse_additions(folder: Path, named: Mapping[str, Any]) -> None:
+    """Refuse a folder with files that were not exported; hidden ones belong to tools, as .git, and are not read."""
+    added = sorted(name for name in os.listdir(folder) if name not in {MANIFEST, *named} and not name.startswith("."))
+    if added:
+        raise ModelTampered(f"{folder} has {added[0]!r}, which was not exported with it: move it elsewhere")
+
+
+def _versions(manifest: Mapping[str, Any]) -> dict[str, str]:
+    said = manifest.get("versions")
+    return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
 
 
 def _check_types(path: Path, content: bytes, trusted: list[str]) -> None:
@@ -220,7 +245,7 @@ def _warn_of_versions(folder: Path, versions: Mapping[str, str]) -> None:
 
 
 def _made_with(manifest: Mapping[str, Any]) -> str:
-    versions = manifest.get("versions", {})
+    versions = _versions(manifest)
     return "it was made with " + ", ".join(
         f"{name} {versions[name]}" for name in ("python", "scikit-learn") if name in versions
     )

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,10 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from hpo import locks, records
 from hpo.errors import UnusableDatabase
+from hpo.json_text import readable
+from hpo.units import one_line
 
 _ROOM = 2**16  # bytes, of which SQLite needs some even to read
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -71,7 +75,15 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
     path = Path(str(url.database))
     if path.exists() and not _is_writable(path):
         return {"creator": functools.partial(_connect_read_only, path), "poolclass": NullPool}
-    return {"connect_args": {"timeout": 60}}  # seconds to wait for another writer
+    return {"creator": functools.partial(_connect, path)}
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a file that is there: SQLite would make one that is not, and a run would go on in an empty file."""
+    # seconds to wait for another writer
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=60, check_same_thread=False)
+    connection.text_factory = readable
+    return connection
 
 
 def _is_writable(path: Path) -> bool:
@@ -91,6 +103,7 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     uri = f"{path.as_uri()}?mode=ro{immutable}"
     connection = sqlite3.connect(uri, uri=True, timeout=60, check_same_thread=False)
     connection.execute("PRAGMA query_only=1")
+    connection.text_factory = readable
     return connection
 
 
@@ -168,27 +181,75 @@ def prepare_file(path: Path, *, must_exist: bool) -> bool:
         raise UnusableDatabase(f"there is no study database at {path}: hpo run or hpo compare creates one")
     if not path.parent.is_dir():
         raise UnusableDatabase(f"the folder {path.parent} does not exist: create it, or name another with --database")
-    # Made aside and moved in whole, so that no other process ever sees half a schema.
     try:
-        path.unlink(missing_ok=True)  # empty: as if it were not there
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=_DRAFT) as folder:
-            draft = Path(folder) / "new.db"
-            storage = RDBStorage(str(sa.URL.create("sqlite", database=str(draft))))
-            with storage.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            storage.remove_session()
-            storage.engine.dispose()
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                return False
-            except OSError:  # a file system without hard links
-                os.replace(draft, path)
+        with locks.making_file(path):
+            return _make_file(path)
     except OSError as error:
         raise UnusableDatabase(
             f"{path} cannot be created ({error.strerror}): name a folder that can be written with --database"
         ) from error
+
+
+def _make_file(path: Path) -> bool:
+    """Make a file with Optuna's schema; False where another process was faster."""
+    if path.exists() and path.stat().st_size > 0:
+        return False
+    path.unlink(missing_ok=True)  # empty: as if it were not there
+    locks.clear_away(path)
+    # Made aside and moved in whole, so that no other process ever sees half a schema.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_DRAFT) as folder:
+        draft = Path(folder) / "new.db"
+        storage = RDBStorage(str(sa.URL.create("sqlite", database=str(draft))))
+        with storage.engine.begin() as connection:
+            give_file_id(connection)
+        with storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        storage.remove_session()
+        storage.engine.dispose()
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            os.replace(draft, path)
     return True
+
+
+def give_file_id(connection: sa.Connection) -> str:
+    """The id of the file, which is given one where it has none."""
+    records.make_table(connection, records.file_ids)
+    found = connection.execute(sa.select(records.file_ids.c.id)).scalar()
+    if found is None:
+        found = uuid.uuid4().hex
+        connection.execute(records.file_ids.insert().values(id=found))
+    return str(found)
+
+
+def place_of(path: Path) -> tuple[int, int] | None:
+    """Device and number of the file that a path leads to; None where there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def put_foreign_log_aside(path: Path) -> None:
+    """See to it that SQLite does not read a log that belongs to another file, which this one has replaced.
+
+    Such a log is left by a process that was killed, or that noticed. It is renamed, and not removed: a log may hold
+    the newest trials. One is taken for foreign only where the file's id is known and is not the one noted beside it.
+    """
+    noted = locks.noted_file(path)
+    log = path.with_name(f"{path.name}-wal")
+    if noted is None or not log.exists() or log.stat().st_size == 0 or not _is_writable(path):
+        return
+    with contextlib.suppress(sqlite3.Error):  # it has none, or is no database
+        uri = f"{path.as_uri()}?mode=ro&immutable=1"  # the file alone, without its log
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            (found,) = connection.execute(f"SELECT id FROM {records.file_ids.name}").fetchone() or (noted,)
+        if found != noted:
+            locks.put_aside(path)
 
 
 def _check_file(path: Path) -> None:
@@ -196,6 +257,7 @@ def _check_file(path: Path) -> None:
         raise UnusableDatabase(f"{path} is a folder: name a file in it, as in --database sqlite:///{path}/hpo.db")
     if not os.access(path, os.R_OK):
         raise UnusableDatabase(f"{path} cannot be read: its permissions forbid it")
+    put_foreign_log_aside(path)
     try:
         # SQLite alone opens the file: to close it oneself would drop the locks that this process has on it.
         uri = f"{path.as_uri()}?mode=ro"
@@ -214,6 +276,17 @@ def _check_file(path: Path) -> None:
             f"{path} belongs to something else (its tables: {', '.join(sorted(tables)[:5])}): "
             "name another file with --database"
         )
+
+
+@contextlib.contextmanager
+def clear_reading(name: str) -> Iterator[None]:
+    """Turn what reading raises into one clear line about the database, also where it holds what nobody can read."""
+    with clear_errors(name):
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            what = f"{type(error).__name__}: {one_line(error)[:80]}"
+            raise UnusableDatabase(f"{name} holds what hpo did not write and cannot read ({what})") from error
 
 
 @contextlib.contextmanager

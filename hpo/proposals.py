@@ -21,6 +21,7 @@ from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed, quiet_study
 from hpo.space import SearchSpace, configuration_key
+from hpo.trust import refuse_programs
 from hpo.working_storage import WorkingStorage
 
 Distributions = Mapping[str, BaseDistribution]
@@ -84,6 +85,10 @@ class WorkingStudy:
         n_told: how many of them the sampler is told at once; the others count as running until they are retold.
         sampler_state: study attributes the run's sampler stored so far.
         retry_failed: whether the grid proposes cells again whose every trial so far failed.
+        trust_database: whether a sampler that is not ours may read text that was stored for it.
+
+    Raises:
+        UntrustedDatabase: there is such text.
     """
 
     def __init__(
@@ -97,7 +102,10 @@ class WorkingStudy:
         n_told: int | None = None,
         sampler_state: Mapping[str, Any] | None = None,
         retry_failed: bool = False,
+        trust_database: bool = False,
     ) -> None:
+        if not (sampler.is_ours or trust_database):
+            refuse_programs(str(run), sampler.label, sampler_state or {}, stored)
         self._run, self._space, self._sampler, self._start = run, space, sampler, start
         self._begun, self._clock = datetime.now(UTC), time.perf_counter()
         choose = sampler.kind.choose
@@ -126,6 +134,11 @@ class WorkingStudy:
         """The time of day, and the same moment on a clock that is never set back; the first follows the second."""
         clock = time.perf_counter()
         return self._begun + timedelta(seconds=clock - self._clock), clock
+
+    @property
+    def sampler_state(self) -> dict[str, Any]:
+        """Study attributes that the sampler has stored so far."""
+        return self._storage.get_study_system_attrs(self._study_id)
 
     @property
     def is_exhausted(self) -> bool:

@@ -6,6 +6,7 @@ inserts take well under one. A test proves that what is written here equals what
 
 import hashlib
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from hpo.errors import RunInUse
+from hpo.errors import RunDeleted, RunInUse
+from hpo.json_text import from_json, to_json
 from hpo.results import LearningCurve
 
 studies = models.StudyModel.__table__
@@ -73,9 +75,19 @@ looks = sa.Table(
     sa.Column("seen", sa.DateTime, nullable=False),
     sa.Column("what", sa.Text, nullable=False),
 )
+# Which file this is, wherever it is moved or copied. Made with the file, or when a file without it is first recorded.
+file_ids = sa.Table("hpo_file", sa.MetaData(), sa.Column("id", sa.String(32), primary_key=True))
+
+RUN_ID = "run_id"  # attribute of a run: an id of its own, which is never given again
 
 # Statements are built once: building them took as long as running them.
+_IS_RUN = sa.exists().where(
+    study_attributes.c.study_id == sa.bindparam("run"),
+    study_attributes.c.key == RUN_ID,
+    study_attributes.c.value_json == sa.bindparam("run_id"),
+)
 _LOCK = studies.update().where(studies.c.study_id == sa.bindparam("run")).values(study_id=sa.bindparam("run"))
+_LOCK_RUN = _LOCK.where(_IS_RUN)
 _LAST_NUMBER = (
     sa.select(trials.c.number)
     .where(trials.c.study_id == sa.bindparam("run"))
@@ -87,6 +99,21 @@ _INSERT = {
     for table in (trials, trial_values, trial_params, trial_folds, trial_attributes, trial_system_attributes)
 }
 _FINITE = models.TrialValueModel.TrialValueType.FINITE
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """Which run is written to. Databases give the numbers of deleted rows again, so a number alone may be another run.
+
+    Attributes:
+        name: of the run.
+        study_id: Optuna's id of it.
+        run_id: its own id, which is checked in the transaction of everything that is written.
+    """
+
+    name: str
+    study_id: int
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -108,18 +135,49 @@ class TrialRecord:
     was_held: bool = False
     curves: Mapping[int, LearningCurve] = field(default_factory=dict)
 
+    @classmethod
+    def of_stored(cls, trial: FrozenTrial, curves: Mapping[int, LearningCurve]) -> "TrialRecord":
+        """A trial as Optuna has it, whose times are those of the local clock."""
+        started = trial.datetime_start or datetime.now()
+        return cls(trial, started.astimezone(), (trial.datetime_complete or started).astimezone(), {}, curves=curves)
 
-def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, Any]) -> int:
-    """Insert a run that maximises its metric, with its attributes; returns its study id."""
-    study_id: int = connection.execute(studies.insert().values(study_name=name)).inserted_primary_key[0]  # type: ignore[index]
-    connection.execute(directions.insert().values(study_id=study_id, objective=0, direction=StudyDirection.MAXIMIZE))
-    metric_names = json.dumps([attributes["metric"]])  # Optuna's own key: its plots label the axis with it
-    connection.execute(
-        study_system_attributes.insert().values(study_id=study_id, key="study:metric_names", value_json=metric_names)
-    )
+
+def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, Any]) -> RunKey:
+    """Insert a run that maximises its metric, with its attributes and an id of its own."""
+    key = RunKey(name, _insert_study(connection, name, attributes["metric"]), uuid.uuid4().hex)
+    for table in (held, learning_curves):  # of a run of that number which something else has deleted
+        if sa.inspect(connection).has_table(table.name):
+            connection.execute(table.delete().where(table.c.study_id == key.study_id))
+    values = {**attributes, RUN_ID: key.run_id}
     connection.execute(
         study_attributes.insert(),
-        [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()],
+        [{"study_id": key.study_id, "key": name, "value_json": to_json(value)} for name, value in values.items()],
+    )
+    return key
+
+
+def find_run(connection: sa.Connection, name: str, *, gives_id: bool = False) -> RunKey | None:
+    """The key of a run; None where there is none, or where it has no id of its own and is to be given none."""
+    study_id = connection.execute(sa.select(studies.c.study_id).where(studies.c.study_name == name)).scalar()
+    if study_id is None:
+        return None
+    own = (study_attributes.c.study_id == study_id) & (study_attributes.c.key == RUN_ID)
+    stored = connection.execute(sa.select(study_attributes.c.value_json).where(own)).scalar()
+    if stored is not None:
+        return RunKey(name, study_id, str(from_json(stored)))
+    if not gives_id:
+        return None
+    key = RunKey(name, study_id, uuid.uuid4().hex)
+    connection.execute(study_attributes.insert().values(study_id=study_id, key=RUN_ID, value_json=to_json(key.run_id)))
+    return key
+
+
+def _insert_study(connection: sa.Connection, name: str, metric: str) -> int:
+    study_id: int = connection.execute(studies.insert().values(study_name=name)).inserted_primary_key[0]  # type: ignore[index]
+    connection.execute(directions.insert().values(study_id=study_id, objective=0, direction=StudyDirection.MAXIMIZE))
+    metric_names = to_json([metric])  # Optuna's own key: its plots label the axis with it
+    connection.execute(
+        study_system_attributes.insert().values(study_id=study_id, key="study:metric_names", value_json=metric_names)
     )
     return study_id
 
@@ -130,23 +188,31 @@ def write_attributes(
     """Insert or replace attributes of a run."""
     for key, value in values.items():
         which = (table.c.study_id == study_id) & (table.c.key == key)
-        if connection.execute(table.update().where(which).values(value_json=json.dumps(value))).rowcount == 0:
-            connection.execute(table.insert().values(study_id=study_id, key=key, value_json=json.dumps(value)))
+        if connection.execute(table.update().where(which).values(value_json=to_json(value))).rowcount == 0:
+            connection.execute(table.insert().values(study_id=study_id, key=key, value_json=to_json(value)))
 
 
-def lock_run(connection: sa.Connection, study_id: int) -> None:
-    """Lock the run's row until the transaction ends; as its first statement this takes SQLite's write lock too."""
-    connection.execute(_LOCK, {"run": study_id})
+def lock_run(connection: sa.Connection, key: RunKey) -> None:
+    """Lock the run's row until the transaction ends; as its first statement this takes SQLite's write lock too.
+
+    Raises:
+        RunDeleted: the run is gone, whatever has its number now.
+    """
+    if connection.execute(_LOCK_RUN, {"run": key.study_id, "run_id": to_json(key.run_id)}).rowcount != 1:
+        raise RunDeleted(
+            f"{key.name} was deleted while it was being recorded: nothing more was stored; run it again to start over"
+        )
 
 
-def write_trial(connection: sa.Connection, run: str, study_id: int, record: TrialRecord) -> None:
+def write_trial(connection: sa.Connection, key: RunKey, record: TrialRecord) -> None:
     """Insert a trial under the next number; nothing where this very record is stored already.
 
     Raises:
+        RunDeleted: the run is gone.
         RunInUse: the run does not have exactly ``trial.number`` trials, because somebody else wrote to it.
     """
-    trial = record.trial
-    lock_run(connection, study_id)
+    trial, run, study_id = record.trial, key.name, key.study_id
+    lock_run(connection, key)
     last = connection.execute(_LAST_NUMBER, {"run": study_id}).scalar()
     if last == trial.number and _is_stored(connection, study_id, record):
         return
@@ -187,9 +253,15 @@ def make_table(connection: sa.Connection, table: sa.Table) -> None:
 
 
 def hold(
-    connection: sa.Connection, study_id: int, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]
+    connection: sa.Connection, key: RunKey, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]
 ) -> None:
-    """Keep results of a trial that is not recorded yet: fold -> its result; fold -1 counts deaths of workers."""
+    """Keep results of a trial that is not recorded yet: fold -> its result; fold -1 counts deaths of workers.
+
+    Raises:
+        RunDeleted: the run is gone.
+    """
+    lock_run(connection, key)
+    study_id = key.study_id
     own = (held.c.study_id == study_id) & (held.c.number == number)
     connection.execute(held.delete().where(own, held.c.fold.in_(list(results))))
     connection.execute(
@@ -200,7 +272,7 @@ def hold(
                 "number": number,
                 "fold": fold,
                 "configuration": configuration,
-                "result": json.dumps(result),
+                "result": to_json(result),
             }
             for fold, result in results.items()
         ],
@@ -243,7 +315,7 @@ def write_test_score(
     else:
         opened = _naive_utc(datetime.now(UTC))
         row = {"context": context, "configuration": configuration, "study": study, "opened": opened}
-        connection.execute(test_scores.insert().values(**row, result=json.dumps(result)))
+        connection.execute(test_scores.insert().values(**row, result=to_json(result)))
 
 
 def write_look(connection: sa.Connection, study: str, what: Mapping[str, Any]) -> None:
@@ -270,9 +342,14 @@ def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) ->
     return tuple(stored) == (_naive_utc(record.started), _naive_utc(record.finished))
 
 
-def delete_run(connection: sa.Connection, study_id: int) -> None:
-    """Delete a run and all that belongs to it."""
-    lock_run(connection, study_id)
+def delete_run(connection: sa.Connection, key: RunKey) -> None:
+    """Delete a run and all that belongs to it.
+
+    Raises:
+        RunDeleted: the run is gone already.
+    """
+    lock_run(connection, key)
+    study_id = key.study_id
     for table in (held, learning_curves):
         if sa.inspect(connection).has_table(table.name):
             connection.execute(table.delete().where(table.c.study_id == study_id))
@@ -290,7 +367,7 @@ def _insert_many(connection: sa.Connection, table: sa.Table, rows: list[dict[str
 
 def _curve_rows(study_id: int, number: int, curves: Mapping[int, LearningCurve]) -> list[dict[str, Any]]:
     return [
-        {"study_id": study_id, "number": number, "fold": fold, "curve": json.dumps(asdict(curve))}
+        {"study_id": study_id, "number": number, "fold": fold, "curve": to_json(asdict(curve))}
         for fold, curve in curves.items()
     ]
 
@@ -313,7 +390,7 @@ def _fold_row(trial_id: int, step: int, score: float) -> dict[str, Any]:
 
 
 def _attribute_rows(trial_id: int, attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+    return [{"trial_id": trial_id, "key": key, "value_json": to_json(value)} for key, value in attributes.items()]
 
 
 def _naive_utc(moment: datetime) -> datetime:

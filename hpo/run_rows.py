@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from hpo import records as t
+from hpo.json_text import from_json
 from hpo.run_name import RunName
 
 HASHES = ("data", "split", "space", "estimator", "metric", "start")
@@ -80,7 +81,7 @@ def _run_attributes(connection: sa.Connection) -> "defaultdict[int, dict[str, An
     found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     query = sa.select(table.study_id, table.key, table.value_json).where(table.key.in_(wanted))
     for study_id, key, value in connection.execute(query):
-        found[study_id][key] = json.loads(value)
+        found[study_id][key] = from_json(value)
     return found
 
 
@@ -100,7 +101,7 @@ def version_hashes(connection: sa.Connection, study: str) -> dict[int, dict[str,
     )
     versions: dict[int, dict[str, str]] = {}
     for name, key, value in rows:
-        versions.setdefault(RunName.parse(name).version, {})[key.removeprefix("hash_")] = json.loads(value)
+        versions.setdefault(RunName.parse(name).version, {})[key.removeprefix("hash_")] = from_json(value)
     return versions
 
 
@@ -120,7 +121,7 @@ def evaluations(connection: sa.Connection, context: str) -> dict[str, str]:
         )
         .order_by(t.trials.c.trial_id.desc())
     )
-    return {json.loads(key): f"{run}#{number}" for key, run, number in rows}
+    return {from_json(key): f"{run}#{number}" for key, run, number in rows}
 
 
 def n_trials(connection: sa.Connection, run: str) -> int:
@@ -140,4 +141,4 @@ def attribute(connection: sa.Connection, key: str) -> list[tuple[str, Any]]:
     attributes = t.study_attributes
     query = sa.select(t.studies.c.study_name, attributes.c.value_json)
     query = query.join(attributes, attributes.c.study_id == t.studies.c.study_id).where(attributes.c.key == key)
-    return [(run, json.loads(value)) for run, value in connection.execute(query)]
+    return [(run, from_json(value)) for run, value in connection.execute(query)]

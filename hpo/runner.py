@@ -43,6 +43,7 @@ def run(
     retry_failed: bool = False,
     reuse: bool = True,
     new_version: bool = False,
+    trust_database: bool = False,
     progress: str = "auto",
 ) -> Run:
     """Run one study with one sampler up to a budget, or resume it.
@@ -69,6 +70,8 @@ def run(
         retry_failed: propose failed cells of the grid again.
         reuse: do not train a configuration again that was evaluated in the same context.
         new_version: where the definition has changed, begin a new version of the study.
+        trust_database: let a sampler of your own read text that it stored in the database, which may be pickles:
+            whoever can write to the database can then run code here. Those of the table read none.
         progress: ``auto``, ``bar``, ``lines`` or ``none``.
 
     Returns:
@@ -79,8 +82,9 @@ def run(
         KeyboardInterrupt: after one Ctrl-C or SIGTERM once what is under way is recorded, after two at once.
     """
     options = RunOptions(
-        trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag, walltime, terminator
-    )
+        trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag, walltime, terminator,
+        trust_database,
+    )  # fmt: skip
     workers = check_workers(workers)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
     definition = find_study(study)

@@ -112,10 +112,19 @@ class Run:
         self.definition = definition
         self.outcome = outcome
         self._problem: Problem | None = None
-        self.study_id = database.study_id(str(name))
+        self._given = str(name)
         if "metric_sign" not in self.attributes:
             raise UnknownRun(f"{name} was not recorded by hpo: hpo dashboard shows it, and with --writable deletes it")
         self.name = name if isinstance(name, RunName) else RunName.parse(name)
+
+    @property
+    def study_id(self) -> int:
+        """Optuna's id of it; looked up by its name each time, because that of a deleted run may be another's now.
+
+        Raises:
+            UnknownRun: it was deleted.
+        """
+        return self.database.study_id(self._given)
 
     @property
     def attributes(self) -> dict[str, Any]:

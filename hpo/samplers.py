@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
 from hpo.bayesian.sampler import BayesianSampler
 from hpo.chosen_trials import choose_trials
+from hpo.cma_es import ReplayedCmaEs
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
 from hpo.grid import GridSampler
@@ -77,7 +78,7 @@ def _build_tpe(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> Bas
 
 
 def _build_cmaes(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
-    return CmaEsSampler(**options, seed=seed, warn_independent_sampling=False)
+    return ReplayedCmaEs(**options, seed=seed, warn_independent_sampling=False)
 
 
 def _refuses_cmaes(space: SearchSpace) -> str | None:
@@ -170,6 +171,11 @@ class Sampler:
     def is_grid(self) -> bool:
         """Whether it walks the grid, whose size is its natural budget."""
         return self.kind is SAMPLERS["grid"]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is in the table, whose samplers run nothing that they read."""
+        return self.kind in SAMPLERS.values()
 
     @property
     def is_adaptive(self) -> bool:

@@ -1,6 +1,6 @@
 """What a fitted SearchCV keeps of its run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpo.database import StudyDatabase
@@ -20,7 +20,7 @@ class KeptRun:
     """The run of a fitted search: where it is stored, or its trials."""
 
     name: RunName
-    url: str | None
+    url: str | None = field(repr=False)  # it may have a password
     records: tuple[TrialRecord, ...]
     metric: Metric
 
@@ -35,9 +35,9 @@ class KeptRun:
             "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
             "budget": len(self.records), "metric": self.metric.key, "metric_sign": self.metric.sign,
         }  # fmt: skip
-        study_id = database.create_run(self.name, attributes)
+        key = database.create_run(self.name, attributes)
         for record in self.records:
-            database.record(str(self.name), study_id, record)
+            database.record(key, record)
         return Run(str(self.name), database)
 
     def study(self) -> "optuna.Study":

@@ -13,11 +13,12 @@ from sklearn.utils.random import sample_without_replacement
 
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import changed_versions, versions
-from hpo.errors import InvalidDefinition, RunInUse, StudyChanged
+from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged
 from hpo.fingerprint import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
 from hpo.proposals import Proposal, WorkingStudy
 from hpo.pruning import Pruning, Watched
-from hpo.records import TrialRecord
+from hpo.records import RunKey, TrialRecord
+from hpo.rescue import KnownRun, kept_aside
 from hpo.results import LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
@@ -76,10 +77,12 @@ class SearchRun:
         self._told: set[str] = set()
         self._numbers: dict[str, int] = {}  # key -> trial
         self._records: list[TrialRecord] = []
+        self._stored: list[TrialRecord] = []
+        self._attributes: dict[str, Any] = {}
         self._pruned: dict[str, str] = {}
         self._database: StudyDatabase | None = None
         self._is_own = not isinstance(database, StudyDatabase)
-        self._study_id, self._lock = -1, contextlib.ExitStack()
+        self._key, self._lock = RunKey(name, -1, ""), contextlib.ExitStack()
         self._is_random = not sampler.is_grid
         if database is None:
             seed = int(np.random.randint(2**31 - 1)) if seed is None else seed
@@ -145,8 +148,8 @@ class SearchRun:
             **{f"hash_{key}": value for key, value in hashes.items()},
             **{f"version_{key}": value for key, value in self._versions.items()},
         }  # fmt: skip
-        self._study_id = self._database.create_run(self.name, attributes)
-        stored = self._database.attributes(self._study_id)
+        self._key = self._database.create_run(self.name, attributes)
+        stored = self._database.attributes(self._key.study_id)
         changed = [key for key, value in hashes.items() if stored.get(f"hash_{key}") != value]
         if changed:
             raise StudyChanged(
@@ -154,7 +157,7 @@ class SearchRun:
                 "or change it back"
             )
         if int(stored.get("budget") or 0) < self._n_trials:
-            self._database.set_attributes(self._study_id, {"budget": self._n_trials})
+            self._database.set_attributes(self._key, {"budget": self._n_trials})
 
     def _shown_metric(self) -> Metric:
         scoring = self._scoring
@@ -170,12 +173,13 @@ class SearchRun:
         if self._database is not None:
             while True:  # whoever records it, as an outer fold beside this one, is waited for
                 try:
-                    self._lock.enter_context(self._database.holding(str(self.name), self._study_id))
+                    self._lock.enter_context(self._database.holding(self._key))
                     break
                 except RunInUse:
                     time.sleep(_BETWEEN_TRIES)
-            stored = self._database.optuna_trials(self._study_id)
-            state = self._database.sampler_state(self._study_id)
+            stored = self._database.optuna_trials(self._key.study_id)
+            state = self._database.sampler_state(self._key.study_id)
+            self._attributes = self._database.attributes(self._key.study_id)
         start = self._cells or []
         if self._cells and self._is_random:  # from lists alone scikit-learn draws without replacement, and so do we
             drawn = sample_without_replacement(len(start), self._n_trials, random_state=self.name.seed)
@@ -183,7 +187,10 @@ class SearchRun:
         self._working = WorkingStudy(
             self._seeded, self._space.space, self._sampler, start=start, stored=stored, sampler_state=state
         )
-        curves = self._database.curves(self._study_id) if self._database is not None and self.watches_training else {}
+        curves: Mapping[int, Mapping[int, LearningCurve]] = {}
+        if self._database is not None and self.watches_training:
+            curves = self._database.curves(self._key.study_id)
+        self._stored = [TrialRecord.of_stored(trial, curves.get(trial.number, {})) for trial in stored]
         for trial in stored:
             self._remember(trial, curves.get(trial.number, {}))
         return self
@@ -359,12 +366,21 @@ class SearchRun:
             if is_again:
                 attributes["duplicate_of"] = str(self.name)
             record = self._working.tell(proposal, evaluation, attributes)
-            if self._database is not None:
-                self._database.record(str(self.name), self._study_id, record)
             self._records.append(record)
+            self._record(record)
             if self.pruning is not None:
                 self.pruning.add(record.trial, curves)
             self._told.add(proposal.key)
+
+    def _record(self, record: TrialRecord) -> None:
+        if self._database is None:
+            return
+        try:
+            self._database.record(self._key, record)
+        except DatabaseLost as lost:
+            records = [*self._stored, *self._records]
+            known = KnownRun(self.name, self._attributes, records, {}, self._working.sampler_state)
+            raise kept_aside(self._database, [known], lost) from lost
 
     # --- afterwards ---
 

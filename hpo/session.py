@@ -1,5 +1,6 @@
 """A study definition opened on a database: data loaded and hashed once, version settled, reference scored."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,10 +9,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import Data, StudyDefinition, changed_versions, context_hash, versions
-from hpo.errors import StudyChanged
+from hpo.errors import StudyChanged, UnknownRun
 from hpo.evaluation import Problem, evaluate_folds
 from hpo.generators import kept
 from hpo.publication import Publication
+from hpo.records import RunKey
 from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.run_name import RunName
 from hpo.timed_trials import TimedTrial
@@ -86,8 +88,8 @@ class StudySession:
         *,
         fixed: Mapping[str, Any] | None = None,
         initial: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Create the run, or raise its budget; returns its study id.
+    ) -> RunKey:
+        """Create the run, or raise its budget.
 
         Args:
             name: of the run.
@@ -114,16 +116,16 @@ class StudySession:
             **fixed,
             **(initial or {}),
         }
-        study_id = self.database.create_run(name, attributes)
-        stored = self.database.attributes(study_id)
+        key = self.database.create_run(name, attributes)
+        stored = self.database.attributes(key.study_id)
         if stored.get("study") != name.study:
             raise StudyChanged(f"{name} is a study that something else made in {self.database.name}: rename it there")
-        changed = [key for key in fixed if stored.get(key) != fixed[key]]
+        changed = [given for given in fixed if stored.get(given) != fixed[given]]
         if changed:
             raise StudyChanged(f"{name} was made with another {changed[0].removeprefix('hash_')}: rename the sampler")
         if stored.get("budget", 0) < budget or stored.get("stopped"):
-            self.database.set_attributes(study_id, {"budget": max(budget, stored.get("budget", 0)), "stopped": None})
-        return study_id
+            self.database.set_attributes(key, {"budget": max(budget, stored.get("budget", 0)), "stopped": None})
+        return key
 
     @property
     def _described(self) -> dict[str, Any]:
@@ -141,6 +143,7 @@ class StudySession:
             return 1
         latest = max(self._known)
         if self._may_begin_anew:
+            _refuse_while_recorded(self.definition.name, latest, self.database)
             return latest + 1
         stored, ours = self._known[latest], self.definition.hashes(self._data, self._known[latest])
         changed = [key for key in ours if stored.get(key) != ours[key]]
@@ -181,6 +184,7 @@ class StudySession:
         assert failed is not None  # every version was found wanting
         anew = max(self._known) + 1
         if self._may_begin_anew:
+            _refuse_while_recorded(self.definition.name, anew - 1, self.database)
             self.version, self._begun_anew = anew, self._begun_anew | {anew}
             self.hashes = self.definition.hashes(self._data)
             return None
@@ -275,3 +279,12 @@ def _versions(
     known = database.version_hashes(definition.name)
     ours = {number: definition.hashes(data, known[number]) for number in sorted(known, reverse=True)}
     return known, {number: hashes for number, hashes in ours.items() if hashes == known[number]}
+
+
+def _refuse_while_recorded(study: str, version: int, database: StudyDatabase) -> None:
+    """Raise RunInUse where a process records a run of the version that is to be followed by a new one."""
+    versioned = RunName(study, version, "", 0, 0).versioned_study
+    for run in sorted(database.held_runs()):
+        if run.startswith(f"{versioned}/"):
+            with contextlib.suppress(UnknownRun), database.locked(database.run_key(run)):
+                pass

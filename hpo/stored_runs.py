@@ -1,6 +1,5 @@
 """Every run with its attributes and how far it is, in three statements, for pages that are asked for often."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from optuna.trial import TrialState
 
 from hpo import records as t
 from hpo.errors import UnknownRun
+from hpo.json_text import from_json
 from hpo.run_name import RunName
 from hpo.units import Metric
 
@@ -90,7 +90,7 @@ def read_runs(connection: sa.Connection) -> list[StoredRun]:
     for study_id, key, value in connection.execute(
         sa.select(t.study_attributes.c.study_id, t.study_attributes.c.key, t.study_attributes.c.value_json)
     ):
-        attributes[study_id][key] = json.loads(value)
+        attributes[study_id][key] = from_json(value)
     counts = {row.study_id: row for row in connection.execute(_COUNTS)}
     found = []
     for study_id, text in connection.execute(

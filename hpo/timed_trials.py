@@ -1,12 +1,12 @@
 """What stored trials took: which of them can be evaluated again at what cost."""
 
-import json
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from hpo import records as t
+from hpo.json_text import from_json
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def timed_trials(connection: sa.Connection, run: str) -> list[TimedTrial]:
         if key == "duplicate_of":
             taken_over.add(number)
         else:
-            seconds[number] = seconds.get(number, 0.0) + float(json.loads(value))
+            seconds[number] = seconds.get(number, 0.0) + _number(from_json(value))
     folds = sa.select(own.c.number, sa.func.count()).join(t.trial_folds, t.trial_folds.c.trial_id == own.c.trial_id)
     n_folds = {int(row[0]): int(row[1]) for row in connection.execute(folds.group_by(own.c.number))}
     return [
@@ -49,3 +49,8 @@ def timed_trials(connection: sa.Connection, run: str) -> list[TimedTrial]:
         for number, total in seconds.items()
         if number in n_folds and number not in taken_over
     ]
+
+
+def _number(value: object) -> float:
+    """Seconds as they are stored; something else may have written what is no number."""
+    return float(value) if isinstance(value, (int, float)) else 0.0

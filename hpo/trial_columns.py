@@ -1,6 +1,5 @@
 """Trials read column by column: Optuna's frozen trials without its objects for every row of every table."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -11,6 +10,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import records as t
+from hpo.json_text import from_json
 
 _Condition = sa.ColumnElement[bool]
 _VALUE = models.TrialValueModel.stored_repr_to_value
@@ -81,10 +81,10 @@ def read_trials(
     only = () if attributes is None else (t.trial_attributes.c.key.in_(attributes),)
     if attributes is None or attributes:
         for trial_id, key, text in of(t.trial_attributes, "key", "value_json", only=only):
-            own[trial_id][key] = json.loads(text)
+            own[trial_id][key] = from_json(text)
     if attributes is None:
         for trial_id, key, text in of(t.trial_system_attributes, "key", "value_json"):
-            system[trial_id][key] = json.loads(text)
+            system[trial_id][key] = from_json(text)
     return [
         FrozenTrial(
             number=number,

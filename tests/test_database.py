@@ -63,12 +63,12 @@ def record(trial, number, state=None):
 @given(given_trials=st.lists(trials(), min_size=1, max_size=4))
 def test_what_is_written_is_what_optuna_reads(database, given_trials):
     run = RunName(f"s{uuid.uuid4()}", 1, "random", 0, 0)
-    study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
+    key = database.create_run(run, {"budget": 4, "metric": "r2"})
     for number, trial in enumerate(given_trials):
-        database.record(str(run), study_id, record(trial, number, {"state": [number]}))
+        database.record(key, record(trial, number, {"state": [number]}))
     with opened_by_optuna(str(run), database.url) as study:
         assert study.direction.name == "MAXIMIZE"
-        assert study.user_attrs == {"budget": 4, "metric": "r2"}
+        assert study.user_attrs == {"budget": 4, "metric": "r2", "run_id": key.run_id}
         assert study._storage.get_study_system_attrs(study._study_id) == {
             "state": [len(given_trials) - 1],
             "study:metric_names": ["r2"],
@@ -98,7 +98,7 @@ def test_the_same_trial_through_optunas_own_writer_gives_the_same_rows(database)
         intermediate_values={0: 0.4, 1: math.nan, 2: math.inf},
     )
     ours, theirs = RunName("s", 1, "ours", 0, 0), RunName("s", 1, "theirs", 0, 0)
-    database.record(str(ours), database.create_run(ours, {"budget": 1, "metric": "r2"}), record(trial, 0))
+    database.record(database.create_run(ours, {"budget": 1, "metric": "r2"}), record(trial, 0))
     optuna.create_study(study_name=str(theirs), storage=database.storage, direction="maximize").add_trial(trial)
     with sqlite3.connect(database.path) as connection:
         for table, columns in {
@@ -134,24 +134,24 @@ def test_optuna_continues_a_recorded_run(database, tree):
 
 def test_a_trial_out_of_order_is_refused_and_nothing_is_written(database):
     run = RunName("s", 1, "random", 0, 0)
-    study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
-    database.record(str(run), study_id, record(create_trial(value=1.0), 0))
+    key = database.create_run(run, {"budget": 4, "metric": "r2"})
+    database.record(key, record(create_trial(value=1.0), 0))
     for number in (2, 3):
         with pytest.raises(hpo.RunInUse, match="has 1 trials where"):
-            database.record(str(run), study_id, record(create_trial(value=1.0), number))
+            database.record(key, record(create_trial(value=1.0), number))
     assert len(database.trials(str(run))) == 1
 
 
 def test_a_record_whose_commit_was_in_doubt_is_not_written_twice(database):
     run = RunName("s", 1, "random", 0, 0)
-    study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
+    key = database.create_run(run, {"budget": 4, "metric": "r2"})
     for _ in range(2):
-        database.record(str(run), study_id, record(create_trial(value=1.0), 0))
+        database.record(key, record(create_trial(value=1.0), 0))
     assert len(database.trials(str(run))) == 1
     other = TrialRecord(create_trial(value=1.0), NOW, NOW + timedelta(seconds=3), {})
     other.trial.number = 0
     with pytest.raises(hpo.RunInUse):
-        database.record(str(run), study_id, other)
+        database.record(key, other)
 
 
 def test_a_locked_file_is_waited_for(database, tree, monkeypatch, capsys):
@@ -163,7 +163,7 @@ def test_a_locked_file_is_waited_for(database, tree, monkeypatch, capsys):
     blocker.execute("BEGIN IMMEDIATE")
     threading.Timer(1.0, lambda: blocker.execute("COMMIT")).start()
     trial = create_trial(value=1.0)
-    database.record(str(run.name), database.study_id(str(run.name)), record(trial, 2))
+    database.record(database.run_key(str(run.name)), record(trial, 2))
     assert "database is locked): holding the result" in capsys.readouterr().err
     assert len(run.trials) == 3
     blocker.close()
@@ -171,11 +171,11 @@ def test_a_locked_file_is_waited_for(database, tree, monkeypatch, capsys):
 
 def test_a_failed_write_leaves_nothing_behind(database):
     run = RunName("s", 1, "random", 0, 0)
-    study_id = database.create_run(run, {"budget": 4, "metric": "r2"})
+    key = database.create_run(run, {"budget": 4, "metric": "r2"})
     unwritable = create_trial(value=1.0, user_attrs={"fine": 1})
     unwritable.user_attrs["bad"] = object()
     with pytest.raises(TypeError):
-        database.record(str(run), study_id, record(unwritable, 0))
+        database.record(key, record(unwritable, 0))
     with database.engine.connect() as connection:
         for table in ("trials", "trial_values", "trial_user_attributes"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
@@ -187,9 +187,7 @@ def test_times_are_utc_whatever_the_zone(database, zone, monkeypatch):
     time.tzset()
     try:
         run = RunName("s", 1, zone.partition("/")[2], 0, 0)
-        database.record(
-            str(run), database.create_run(run, {"budget": 1, "metric": "r2"}), record(create_trial(value=1.0), 0)
-        )
+        database.record(database.create_run(run, {"budget": 1, "metric": "r2"}), record(create_trial(value=1.0), 0))
         assert database.trials(str(run))["started"][0] == pd.Timestamp(NOW.replace(tzinfo=None))
         with opened_by_optuna(str(run), database.url) as study:
             assert study.trials[0].datetime_start.astimezone(UTC) == NOW  # Optuna shows local time
@@ -236,7 +234,7 @@ def test_delete_removes_every_row(database, tree):
         database.delete(name)
     with database.engine.connect() as connection:
         left = {t: connection.exec_driver_sql(f"SELECT count(*) FROM {t}").scalar() for t in tables}
-    assert {table for table, n in left.items() if n} <= {"version_info", "alembic_version"}
+    assert {table for table, n in left.items() if n} <= {"version_info", "alembic_version", "hpo_file"}
 
 
 def test_wal_and_its_pragmas_hold_on_every_connection(database):
@@ -365,7 +363,7 @@ HOLD = """
 import sys, time, hpo
 database = hpo.StudyDatabase(sys.argv[1])
 name = sys.argv[2]
-with database.holding(name, database.study_id(name)):
+with database.holding(database.run_key(name)):
     print("holding", flush=True)
     time.sleep(600)
 """

@@ -58,12 +58,12 @@ def test_an_interrupted_run_is_named_and_its_command_finishes_it(folder, capsys)
 def test_the_holder_that_died_is_named(folder):
     command(["run", "quick", "--sampler", "random", "--trials", "5", "--timeout", "0.001s"])
     with hpo.StudyDatabase(folder / "hpo.db") as database:
-        study_id = database.study_id("quick/random/split0-seed0")
+        key = database.run_key("quick/random/split0-seed0")
         dead = '{"host": "here", "pid": 4711, "since": "2026-01-01T00:00:00+00:00"}'
-        database.set_attributes(study_id, {"holder": dead})
+        database.set_attributes(key, {"holder": dead})
         (finding,) = examine(database)
         assert "was interrupted (process 4711 on here, since 2026-01-01" in finding.what
-        with database.holding("quick/random/split0-seed0", study_id):
+        with database.holding(key):
             assert list(examine(database)) == []  # under way
 
 

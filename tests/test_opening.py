@@ -15,6 +15,7 @@ from conftest import same_trials
 
 import hpo
 from hpo.doctor import examine
+from hpo.records import RunKey
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_database_that_cannot_be_written_can_be_read(folder, tree):
             assert list(examine(database)) == []
             with pytest.raises(hpo.UnusableDatabase, match="readonly database"):
                 hpo.run(tree, sampler="random", seed=1, trials=3, database=database, progress="none")
-            with pytest.raises(hpo.UnusableDatabase, match="cannot be written"), database.holding("x", 1):
+            with pytest.raises(hpo.UnusableDatabase, match="cannot be written"), database.holding(RunKey("x", 1, "x")):
                 pass
 
 
@@ -79,9 +80,9 @@ def test_a_file_that_cannot_be_written_while_its_owner_writes(folder, tree):
         assert Path(f"{path}-wal").stat().st_size > 0
         with nothing_writable(folder), hpo.StudyDatabase(path) as database:
             assert len(database.trials(study="iris-tree")) >= 3
-            study_id = owner.study_id("iris-tree/random/split0-seed0")
-            owner.set_attributes(study_id, {"budget": 99})
-            assert database.attributes(study_id)["budget"] == 99
+            key = owner.run_key("iris-tree/random/split0-seed0")
+            owner.set_attributes(key, {"budget": 99})
+            assert database.attributes(key.study_id)["budget"] == 99
 
 
 def test_a_log_that_cannot_be_read_without_writing_is_one_clear_line(folder, tree):

@@ -196,7 +196,7 @@ def test_a_run_is_locked_across_processes_and_freed_by_death(shared, server):
     script = (
         "import sys, time, hpo\n"
         "database = hpo.StudyDatabase(sys.argv[1])\n"
-        "with database.holding(sys.argv[2], database.study_id(sys.argv[2])):\n"
+        "with database.holding(database.run_key(sys.argv[2])):\n"
         "    print('holding', flush=True)\n"
         "    time.sleep(600)\n"
     )
@@ -244,15 +244,15 @@ def test_more_locks_than_the_pool_has_connections(shared):
     names = [RunName("s", 1, "random", 0, seed) for seed in range(30)]
     ids = {str(name): shared.create_run(name, {"budget": 4, "metric": "r2"}) for name in names}
     with contextlib.ExitStack() as held:
-        for name, study_id in ids.items():
-            held.enter_context(shared.holding(name, study_id))
+        for key in ids.values():
+            held.enter_context(shared.holding(key))
         assert n_connections(shared) <= 5
-        for name, study_id in ids.items():
-            shared.record(name, study_id, record(create_trial(value=1.0), 0))
-            with pytest.raises(hpo.RunInUse), shared.holding(name, study_id):
+        for key in ids.values():
+            shared.record(key, record(create_trial(value=1.0), 0))
+            with pytest.raises(hpo.RunInUse), shared.holding(key):
                 pass
     assert shared.runs()["complete"].tolist() == [1] * 30
-    with shared.holding(*next(iter(ids.items()))):
+    with shared.holding(next(iter(ids.values()))):
         pass
 
 
@@ -310,8 +310,8 @@ def test_locks_outlive_a_connection_that_breaks(shared, server):
 def test_locks_are_those_of_one_database(shared, server):
     with (
         hpo.StudyDatabase(server.new_database()) as other,
-        locks.locked(shared.engine, None, 1),
-        locks.locked(other.engine, None, 1),
+        locks.locked(shared.engine, None, "1"),
+        locks.locked(other.engine, None, "1"),
     ):
         pass
 
@@ -341,10 +341,10 @@ def test_nothing_is_cut_or_confused(shared):
     names = [RunName(study, 1, "tpe", 0, 0) for study in ("bäume-🌳", "a", "A", "ä")]
     ids = {str(name): shared.create_run(name, {"budget": 4, "metric": "r2"}) for name in names}
     assert len(set(ids.values())) == 4
-    for name, study_id in ids.items():
-        assert shared.study_id(name) == study_id
+    for name, key in ids.items():
+        assert shared.run_key(name) == key
         for _ in range(2):  # as after a commit in doubt
-            shared.record(name, study_id, record(trial, 0))
+            shared.record(key, record(trial, 0))
         with opened_by_optuna(name, shared.url) as study:
             (read,) = study.trials
             assert (read.value, read.params, read.distributions) == (trial.value, trial.params, trial.distributions)
@@ -352,7 +352,7 @@ def test_nothing_is_cut_or_confused(shared):
     assert (shared.trials(study="a")["finished"] - NOW.replace(tzinfo=None)).tolist() == [timedelta(seconds=1.000001)]
     later = TrialRecord(trial, NOW, NOW + timedelta(seconds=1), {})
     with pytest.raises(hpo.RunInUse):
-        shared.record("a/tpe/split0-seed0", ids["a/tpe/split0-seed0"], later)
+        shared.record(ids["a/tpe/split0-seed0"], later)
 
 
 def test_tables_that_optuna_made_are_mended_by_what_the_doctor_says(server):

@@ -248,8 +248,7 @@ def test_the_rank_is_among_distinct_configurations_of_the_split(tree, database):
 
 def test_one_try_at_a_time(tree, database):
     tried = hpo.try_configuration(tree, {"max_depth": 3}, database=database)
-    study_id = database.study_id(MANUAL)
-    with database.holding(MANUAL, study_id), pytest.raises(RunInUse):
+    with database.holding(database.run_key(MANUAL)), pytest.raises(RunInUse):
         hpo.try_configuration(tree, {"max_depth": 4}, database=database)
     assert len(tried.run.trials) == 1
     assert hpo.try_configuration(tree, {"max_depth": 4}, database=database).trial.number == 1

@@ -56,6 +56,7 @@ def compare(
     new_version: bool = False,
     until_known: bool = False,
     pool: int = 1,
+    trust_database: bool = False,
     progress: str = "auto",
 ) -> Comparison:
     """Compare samplers on one study: run what is missing, repetition by repetition, and read the database.
@@ -84,6 +85,7 @@ def compare(
             evidence.
         pool: random search has ``pool`` times the trials on each split, beside which the effort that it would take is
             known after fewer repetitions. Only the first ``trials`` of them are compared.
+        trust_database: as for :func:`hpo.run`.
         progress: ``auto``, ``bar``, ``lines`` or ``none``.
 
     Raises:
@@ -91,7 +93,9 @@ def compare(
         NotComparable: no repetition is complete for every sampler, or a run was made with a lag.
     """
     workers = cores() if workers is None else check_workers(workers)
-    options = RunOptions(trials, timeout, trial_timeout=trial_timeout, trial_memory=trial_memory)
+    options = RunOptions(
+        trials, timeout, trial_timeout=trial_timeout, trial_memory=trial_memory, trust_database=trust_database
+    )
     definition = find_study(study)
     plan = Plan.of(
         definition,

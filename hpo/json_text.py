@@ -1,0 +1,56 @@
+"""Values as the database stores them, JSON: made storable on the way in, readable on the way out."""
+
+import json
+import re
+from typing import Any
+
+# What no database, terminal or file can hold: halves of surrogate pairs, and NUL.
+_UNSTORABLE = re.compile("[\ud800-\udfff\x00]")
+_SIGNS = ("\\ud", "\\uD", "\\u0000")  # of them in JSON
+
+
+def storable(text: str) -> str:
+    """A text whose lone surrogates and NULs are written out, as in ``caf\\udce9``."""
+    return _UNSTORABLE.sub(lambda found: _written_out(found[0]), text)
+
+
+def to_json(value: Any) -> str:
+    """A value as it is stored.
+
+    >>> to_json({"error": "cannot open " + b"caf\\xe9".decode("utf-8", "surrogateescape")})
+    '{"error": "cannot open caf\\\\\\\\udce9"}'
+    """
+    text = json.dumps(value)
+    return json.dumps(_cleaned(value)) if any(sign in text for sign in _SIGNS) else text
+
+
+def from_json(text: Any) -> Any:
+    """A stored value; None where something else wrote what is no JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return _cleaned(value) if any(sign in text for sign in _SIGNS) else value
+
+
+def readable(raw: bytes) -> str:
+    """A stored text, whatever it holds: SQLite does not see to it that texts are UTF-8, or JSON clean."""
+    text = raw.decode("utf-8", "backslashreplace")
+    if not any(sign in text for sign in _SIGNS):
+        return text
+    try:
+        return to_json(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _written_out(character: str) -> str:
+    return "\\x00" if character == "\x00" else character.encode("ascii", "backslashreplace").decode()
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, (list, tuple)) else value
