@@ -61,7 +61,7 @@ def begin(script, database, address, *options, prefix=(), **environment):
     )  # fmt: skip
 
 
-def until(condition, seconds=120.0):
+def until(condition, seconds=300.0):
     """Wait for something, on however busy a machine."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -94,9 +94,7 @@ def test_a_scheduler_that_is_stopped_ends_the_coordinator_and_the_run_goes_on(tm
     process = begin(write(tmp_path), database, cluster.address)
     until(lambda: n_trials(database) > 3)
     cluster.scheduler.send_signal(signal.SIGSTOP)
-    stopped = time.monotonic()
     _, errors = process.communicate(timeout=60)
-    print(f"ended after {time.monotonic() - stopped:.1f} s")
     assert process.returncode == 75, errors
     assert "the connection to the Dask scheduler is lost; the same command goes on from here" in errors
     assert "Traceback" not in errors
@@ -113,19 +111,19 @@ def resident_mb(process) -> float:
 def test_what_a_killed_coordinator_left_is_removed_after_its_lease(tmp_path, cluster):
     lease = "import hpo.cluster, hpo.attendance; hpo.cluster.LEASE_SECONDS = hpo.attendance.LEASE_SECONDS = 6.0\n"
     blind = "import test_workers; hpo.attendance.greet = test_workers.without_our_disk()\n"
-    script = write(tmp_path, rows=20_000, more=lease + blind)  # 160 MB
+    script = write(tmp_path, rows=8_000, more=lease + blind)  # 64 MB
     plain = resident_mb(cluster.scheduler)
-    for n in range(2):
+    for n in range(1):
         database = tmp_path / f"{n}.db"
         process = begin(script, database, cluster.address)
         until(lambda path=database: n_trials(path) > 2)
-        assert resident_mb(cluster.scheduler) > plain + 100
+        assert resident_mb(cluster.scheduler) > plain + 40
         assert list(cluster.folder.rglob("*.joblib"))
         process.kill()
         process.communicate()
     until(lambda: not list(cluster.folder.rglob("*.joblib")))
     until(lambda: not [c for w in cluster.workers for c in psutil.Process(w.pid).children()])
-    until(lambda: resident_mb(cluster.scheduler) < plain + 100)
+    until(lambda: resident_mb(cluster.scheduler) < plain + 40)
 
 
 def test_a_worker_of_another_version_is_left_out_with_a_warning(tmp_path, cluster):
@@ -231,9 +229,7 @@ def test_a_link_that_goes_down_between_two_hosts_ends_the_coordinator(tmp_path, 
         process = begin(write(tmp_path), database, "dask://10.203.7.2:8786", prefix=inside(here))
         until(lambda: n_trials(database) > 3)
         subprocess.run(["ip", "-n", there, "link", "set", "cable", "down"], check=True)
-        cut = time.monotonic()
         _, errors = process.communicate(timeout=60)
-        print(f"ended after {time.monotonic() - cut:.1f} s")
         assert process.returncode == 75, errors
         assert "the connection to the Dask scheduler is lost" in errors
     finally:
