@@ -12,8 +12,9 @@ from types import ModuleType
 
 from hpo.definition import StudyDefinition, normalised_name
 from hpo.errors import HpoError, InvalidOption, ScriptFailed, UnknownStudy
+from hpo.failures import describe, exits_heard
 from hpo.fingerprint import STUDY_MARK
-from hpo.units import one_line
+from hpo.interrupts import is_interrupt
 
 
 def study_files() -> dict[str, Path]:
@@ -87,11 +88,14 @@ def load_script(path: Path) -> StudyDefinition:
     sys.path.insert(0, str(path.parent))  # as when the script itself is run
     writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # leave no __pycache__ beside it
     try:
-        spec.loader.exec_module(module)
+        with exits_heard():
+            spec.loader.exec_module(module)
     except HpoError as error:
         raise type(error)(f"{path.name}: {error}") from error
-    except (Exception, SystemExit) as error:
-        message = f"{path.name} raised {type(error).__name__}: {one_line(error)}"
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        message = f"{path.name} raised {describe(error)}"
         raise ScriptFailed(message, _users_frames(error, path)) from error
     finally:
         sys.path.remove(str(path.parent))

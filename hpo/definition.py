@@ -12,7 +12,10 @@ from importlib.metadata import version
 from typing import Any
 
 from hpo.errors import InvalidDefinition, InvalidSpace
+from hpo.failures import describe, exits_heard
 from hpo.fingerprint import fingerprint
+from hpo.generators import kept
+from hpo.interrupts import is_interrupt
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
 from hpo.units import Metric, one_line, scorer_name
@@ -210,9 +213,12 @@ class StudyDefinition:
             InvalidDefinition: it raised, or returned something else, or rows do not match.
         """
         try:
-            loaded = self.data()
-        except Exception as error:
-            raise InvalidDefinition(f"{self.name}: data() raised {type(error).__name__}: {one_line(error)}") from error
+            with exits_heard(), kept():
+                loaded = self.data()
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise InvalidDefinition(f"{self.name}: data() raised {describe(error)}") from error
         data = _as_data(loaded, self.name)
         self._check_fit_params(data.fit_params)
         return data

@@ -11,6 +11,7 @@ from hpo.cores import cores
 from hpo.definition import StudyDefinition
 from hpo.engine import Engine, InProcess
 from hpo.errors import RunInUse
+from hpo.generators import kept
 from hpo.hyperparameters import Configuration
 from hpo.interrupts import Interrupts
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
@@ -42,21 +43,23 @@ def started(
     One worker without limits evaluates in this process; but not after a coordinator has died without a word, which
     may have been the doing of a configuration that kills whatever evaluates it.
     """
-    if workers == 1 and not options.has_limits and not session.database.held_runs() & runs:
-        engine: Engine = InProcess(session.problem, None if threads >= cores() else threads)
-        publication = None
-    else:
-        from hpo.cluster import Workers  # takes half a second, which one worker need not wait for
+    is_alone = workers == 1 and not options.has_limits
+    unfinished = session.database.held_runs() & runs if is_alone else set()
+    if is_alone and not unfinished:
+        with contextlib.closing(InProcess(session.problem, None if threads >= cores() else threads)) as alone:
+            yield alone
+        return
+    from hpo.cluster import Workers  # takes half a second, which one worker need not wait for
 
-        publication = session.publish()
-        engine = Workers(workers, publication, memory_mb=options.trial_memory, threads=threads, note=progress.note)
-        progress.note(_own_jobs(session.definition, engine.n_workers))
-    try:
-        yield engine
-    finally:
-        engine.close()
-        if publication is not None:
-            publication.close()
+    if unfinished:
+        progress.note(f"{min(unfinished)}: who recorded it last ended without a word; evaluating in another process")
+    with kept(), contextlib.closing(session.publish()) as publication:  # Dask draws from Python's generator
+        memory_mb = options.trial_memory
+        with contextlib.closing(
+            Workers(workers, publication, memory_mb=memory_mb, threads=threads, note=progress.note)
+        ) as engine:
+            progress.note(_own_jobs(session.definition, engine.n_workers))
+            yield engine
 
 
 def _own_jobs(definition: StudyDefinition, n_workers: int) -> str | None:

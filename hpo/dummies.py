@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpo.evaluation import Problem, metric_scorer
+from hpo.generators import fold_name, seeded
 
 N_PARTS = 5
 FEWEST_ROWS = 20  # of a part: below, a score of it says little
@@ -62,7 +63,8 @@ def part_scores(problem: Problem, used: Mapping[str, Any]) -> tuple[list[float],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            model = problem.estimator(used).fit(X, y, **fit_params)
+            with seeded(problem.split, fold_name(0)):
+                model = problem.estimator(used).fit(X, y, **fit_params)
             dummies = [dummy.fit(X, y) for dummy in _dummies(problem)]
             on_train, on_validation, *of_dummies = (
                 [float(metric_scorer(problem)(fitted, *problem.rows(rows)[:2])) for rows in _parts(of)]

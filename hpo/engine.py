@@ -8,6 +8,8 @@ from typing import Protocol
 from threadpoolctl import threadpool_limits
 
 from hpo.evaluation import Problem, evaluate_folds
+from hpo.failures import ProcessExit, exits_heard
+from hpo.generators import kept
 from hpo.hyperparameters import Configuration
 from hpo.results import FoldResult
 from hpo.steps import Watching
@@ -111,7 +113,13 @@ class InProcess:
         unit = self._waiting.popleft()
         problem = self._problem(unit.split)
         used = problem.used(unit.configuration)
-        return UnitResult(unit, tuple(evaluate_folds(problem, used, unit.folds, unit.watching)))
+        results: list[FoldResult] = []
+        try:
+            with kept(), exits_heard():
+                results.extend(evaluate_folds(problem, used, unit.folds, unit.watching))
+        except ProcessExit as error:  # what has become of a worker elsewhere
+            return UnitResult(unit, tuple(results), str(error))
+        return UnitResult(unit, tuple(results))
 
     def give_back(self) -> list[Unit]:
         """All that waits: nothing is under way between two calls."""

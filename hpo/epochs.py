@@ -11,6 +11,7 @@ import pandas as pd
 
 from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption, RunFailed
+from hpo.generators import fold_name, seeded
 from hpo.steps import each_epoch, says_epochs
 from hpo.units import counted, one_line
 
@@ -146,7 +147,7 @@ def training_curve(run: "Run", trial: "Trial | None" = None) -> TrainingCurve:
             f"{type(last).__name__} does not train in epochs: --training is for networks, SGD models and boosting"
         )
     (X, y, _), (X_validation, y_validation, _) = map(problem.rows, problem.partition.folds[0])
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), seeded(problem.split, fold_name(0)):
         warnings.simplefilter("ignore")  # they were counted when it was a trial
         try:
             if before is not None:

@@ -1,10 +1,9 @@
 """One configuration -> its scores and costs. Pure: no Optuna, no database."""
 
 import copy
-import functools
 import math
+import os
 import time
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,13 +13,15 @@ import numpy as np
 
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
+from hpo.failures import ProcessExit, describe, end_if_forked, exits_heard, plain, trace_of
+from hpo.generators import fold_name, kept, seed, seed_for, seeded
+from hpo.interrupts import is_interrupt
 from hpo.model_costs import ModelCosts
 from hpo.results import Evaluation, FoldResult, LearningCurve, combine
 from hpo.splits import Partition, partition
 from hpo.steps import Pruned, Watching, fit_watched
 
-_LONGEST_MESSAGE = 300
-_LONGEST_TRACE = 4000
+_SCORE = "score"  # what the generators are seeded for when a model is scored, however it was trained
 _WORTH_A_LOOK = 0.01  # seconds
 
 
@@ -56,10 +57,13 @@ class Problem:
 
     def _example(self) -> Any:
         try:
-            example = self.definition.build(self.definition.reference_used())
-        except Exception as error:
+            with exits_heard(), seeded(self.split, "estimator"):
+                example = self.definition.build(self.definition.reference_used())
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             raise InvalidDefinition(
-                f"{self.definition.name}: the estimator cannot be built from its reference: {_one_line(error)}"
+                f"{self.definition.name}: the estimator cannot be built from its reference: {describe(error)}"
             ) from error
         if not hasattr(example, "fit"):
             raise InvalidDefinition(
@@ -84,10 +88,11 @@ class Problem:
 
     def estimator(self, used: Mapping[str, Any]) -> Any:
         """An unfitted estimator whose every ``random_state`` that was None is fixed by the split."""
-        estimator = self.definition.build(used)
+        with seeded(self.split, "estimator"):  # a function may draw, and which fold is the first makes no difference
+            estimator = self.definition.build(used)
         names = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
         seeds: dict[str, Any] = {
-            name: _random_state(self.split, name)
+            name: seed_for(self.split, name)
             for name in sorted(names)
             if names[name] is None and (name == "random_state" or name.endswith("__random_state"))
         }
@@ -95,7 +100,7 @@ class Problem:
             is_random = getattr(value, "random_state", 0) is None and getattr(value, "shuffle", True)
             if is_random and not hasattr(value, "get_params"):
                 seeds[name] = copy.copy(value)
-                seeds[name].random_state = _random_state(self.split, name)
+                seeds[name].random_state = seed_for(self.split, name)
         return estimator.set_params(**seeds) if seeds else estimator
 
 
@@ -106,13 +111,17 @@ def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:
         problem: definition, data and rows.
         used: the hyperparameters as the estimator is given them.
     """
-    return combine(problem.metric, list(evaluate_folds(problem, used, range(problem.n_folds))))
+    with kept():
+        return combine(problem.metric, list(evaluate_folds(problem, used, range(problem.n_folds))))
 
 
 def evaluate_folds(
     problem: Problem, used: Mapping[str, Any], folds: Iterable[int], watching: Watching | None = None
 ) -> Iterator[FoldResult]:
     """Train and score fold by fold, until one fails.
+
+    The process's own random generators are seeded for each fold, and left so: :func:`hpo.generators.kept` is for
+    whoever evaluates.
 
     Args:
         problem: definition, data and rows.
@@ -122,7 +131,7 @@ def evaluate_folds(
     """
     unfitted = None
     peak = _PeakMemory()
-    numbers = list(folds)
+    numbers, process = list(folds), os.getpid()
     for fold in numbers:
         meter = _Meter()
         scores: dict[str, float] = {}
@@ -137,14 +146,15 @@ def evaluate_folds(
             try:
                 if unfitted is None:
                     unfitted = problem.estimator(used)
-                rows = problem.partition.fold(fold)
-                scores, train_score, costs, curve = _fit_and_score(problem, unfitted, *rows, meter, watching)
+                scores, train_score, costs, curve = _fit_and_score(problem, unfitted, fold, meter, watching)
             except Pruned as pruned:
                 curve, is_pruned = pruned.curve, True
                 scores = {problem.metric: curve.scores[-1]}
-            except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
-                error = _one_line(failure)
-                trace = "".join(traceback.format_exception(failure))[-_LONGEST_TRACE:]
+            except BaseException as failure:
+                if isinstance(failure, ProcessExit) or is_interrupt(failure):
+                    raise
+                error, trace = describe(failure), trace_of(failure)
+        end_if_forked(process)
         if error is None and not math.isfinite(scores[problem.metric]):
             error = f"NotFinite: the metric {problem.metric} is {scores[problem.metric]}"
         is_last = error is not None or fold == numbers[-1]
@@ -155,7 +165,7 @@ def evaluate_folds(
             score_seconds=meter.score_seconds,
             # Looking takes a while: short folds are looked at together, after the last.
             peak_memory_mb=peak.mb() if is_last or meter.fit_seconds > _WORTH_A_LOOK else math.nan,
-            warnings=dict(Counter(warning.category.__name__ for warning in raised)),
+            warnings=dict(Counter(plain(warning.category.__name__) for warning in raised)),
             error=error,
             trace=trace,
             n_model_parameters=costs.n_parameters,
@@ -169,20 +179,30 @@ def evaluate_folds(
 
 
 def _fit_and_score(
-    problem: Problem, unfitted: Any, train: Any, validation: Any, meter: "_Meter", watching: Watching | None
+    problem: Problem, unfitted: Any, fold: int, meter: "_Meter", watching: Watching | None
 ) -> tuple[dict[str, float], float, ModelCosts, LearningCurve | None]:
+    train, validation = problem.partition.fold(fold)
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
     estimator = copy.deepcopy(unfitted)  # never fitted, so as good as a clone, and several times faster
     metric = metric_scorer(problem)
     target = () if y_train is None else (y_train,)
-    score = functools.partial(meter.scored, metric, estimator, X_validation, y_validation)
+
+    def fit() -> None:
+        seed(problem.split, fold_name(fold))
+        estimator.fit(X_train, *target, **fit_params)
+
+    def score() -> float:
+        with seeded(problem.split, _SCORE):  # of which the fit under way must not notice
+            return meter.scored(metric, estimator, X_validation, y_validation)
+
     watcher = None if watching is None else watching.begin(score)
     with meter.fitting():
         if watcher is None:
-            estimator.fit(X_train, *target, **fit_params)
+            fit()
         else:
-            fit_watched(estimator, lambda: estimator.fit(X_train, *target, **fit_params), watcher)
+            fit_watched(estimator, fit, watcher)
+    seed(problem.split, _SCORE)
     with meter.scoring():
         scores = {name: float(score) for name, score in problem.scorer(estimator, X_validation, y_validation).items()}
         train_score = float(metric(estimator, X_train, y_train))
@@ -199,10 +219,12 @@ def score_fitted(problem: Problem, fitted: Any, fold: int) -> FoldResult:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with meter.scoring():
+            with seeded(problem.split, _SCORE), meter.scoring():
                 scores = {name: float(score) for name, score in problem.scorer(fitted, X, y).items()}
-        except (Exception, SystemExit) as failure:  # noqa: BLE001 - an estimator may raise anything
-            error = _one_line(failure)
+        except BaseException as failure:
+            if is_interrupt(failure):
+                raise
+            error = describe(failure)
     if error is None and not math.isfinite(scores[problem.metric]):
         error = f"NotFinite: the metric {problem.metric} is {scores[problem.metric]}"
     return FoldResult(scores=scores, score_seconds=meter.score_seconds, error=error)
@@ -296,12 +318,3 @@ def _has_rows(value: Any, X: Any) -> bool:
     from sklearn.utils.validation import _num_samples
 
     return not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__len__") and len(value) == _num_samples(X)
-
-
-def _random_state(split: int, name: str) -> int:
-    return int(np.random.SeedSequence([split, *name.encode()]).generate_state(1)[0])
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:_LONGEST_MESSAGE]

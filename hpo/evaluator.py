@@ -2,6 +2,8 @@
 
 The parent's side is :class:`Evaluator`. The child reads requests from its standard input and answers on its
 standard output; what fits print goes to standard error. When the parent dies, the input ends and the child with it.
+A fit may do anything to its process. So each answer is framed, with its length and checksum: whatever else comes out
+of the pipe, or an end of it while the process lives, is the process's death.
 """
 
 import contextlib
@@ -10,10 +12,13 @@ import os
 import pickle
 import queue
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
@@ -21,6 +26,7 @@ from typing import IO, Any
 from hpo.engine import Unit, UnitResult
 from hpo.errors import WorkerBroken
 from hpo.evaluation import Problem, evaluate_folds
+from hpo.failures import describe, end_if_forked
 from hpo.publication import read_publication
 from hpo.results import FoldResult
 from hpo.units import format_duration, format_size
@@ -30,6 +36,11 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
 )  # fmt: skip
 _SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_TO_END = 2.0  # for a process whose answers have ended; and for one that was killed
+_FRAME = struct.Struct("<4sQI")  # mark, length and checksum before each answer
+_MARK = b"hpo\x01"
+_LONGEST_ANSWER = 1 << 30
+_BADGE = "HPO_EVALUATOR"  # variable that an evaluator and all that it starts have, wherever they go
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,12 @@ class Evaluator:
         self.threads = threads
         path = os.pathsep.join(dict.fromkeys(entry or os.getcwd() for entry in sys.path))
         limits = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        self._badge = uuid.uuid4().hex
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from hpo.evaluator import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **limits, "PYTHONPATH": path},
+            env={**os.environ, **limits, "PYTHONPATH": path, _BADGE: self._badge},
             start_new_session=True,  # a Ctrl-C in the terminal is the parent's to handle
         )
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -71,15 +83,18 @@ class Evaluator:
         self._reader.start()
 
     def _read(self, stream: IO[bytes]) -> None:
-        with stream, contextlib.suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
-            while True:
-                self._messages.put(pickle.load(stream))
+        with stream, contextlib.suppress(OSError, ValueError):  # closed by us
+            while (answer := _read_frame(stream)) is not None:
+                try:
+                    self._messages.put(pickle.loads(answer))
+                except Exception:  # noqa: BLE001 - unpickling may raise anything
+                    break
         self._messages.put(None)
 
     @property
     def is_alive(self) -> bool:
         """Whether it can take a request."""
-        return self._process.poll() is None
+        return self._process.poll() is None and self._reader.is_alive()
 
     def evaluate(self, request: Request, is_wanted: Callable[[], bool] = lambda: True) -> UnitResult:
         """Train and score; what exceeds its time or memory, or is no longer wanted, is killed with its process.
@@ -99,7 +114,8 @@ class Evaluator:
             try:
                 message = self._messages.get(timeout=_SECONDS_BETWEEN_LOOKS)
             except queue.Empty:
-                message = ("nothing",)
+                # Something that it has started may hold the pipe open beyond its end.
+                message = ("nothing",) if self.is_alive or not self._messages.empty() else None
             match message:
                 case None:
                     return self._dead(request.unit, results)
@@ -142,9 +158,13 @@ class Evaluator:
         return UnitResult(unit, (*results, failed))
 
     def _dead(self, unit: Unit, results: list[FoldResult]) -> UnitResult:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return UnitResult(unit, tuple(results), "the end of its answers, closed or garbled")
         self.kill()  # what it may have started itself
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if not self._is_ready and code >= 0:
             raise WorkerBroken(f"an evaluator process ended with {how} before it was ready; its own words are above")
         return UnitResult(unit, tuple(results), how)
@@ -171,10 +191,40 @@ class Evaluator:
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:
                 self._process.kill()
-        self._process.wait()
-        self._reader.join(timeout=1)  # a process that escaped from the group may hold its output open
+        with contextlib.suppress(subprocess.TimeoutExpired):  # of one that the kernel holds nobody need wait for
+            self._process.wait(_SECONDS_TO_END)
+        self._kill_escaped()
+        self._reader.join(timeout=1)
         with contextlib.suppress(OSError):
             self._input.close()
+
+    def _kill_escaped(self) -> None:
+        """Kill what has left the group, as daemons do: it may hold the pipe, and cores and memory."""
+        import psutil
+
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.pid != os.getpid() and process.environ().get(_BADGE) == self._badge:
+                    process.kill()
+
+
+def _read_frame(stream: IO[bytes]) -> bytes | None:
+    """The next answer, or None where the stream ends or has something else."""
+    head = stream.read(_FRAME.size)
+    if len(head) < _FRAME.size:
+        return None
+    mark, length, checksum = _FRAME.unpack(head)
+    if mark != _MARK or length > _LONGEST_ANSWER:
+        return None
+    answer = stream.read(length)
+    return answer if len(answer) == length and zlib.crc32(answer) == checksum else None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)
 
 
 # --- the child's side ---
@@ -186,11 +236,15 @@ def serve() -> None:
     requests = os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)  # what fits print must not fall between the answers
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # so that a KeyboardInterrupt is the fit's own
+    process = os.getpid()
     waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(requests, waiting), daemon=True).start()
 
     def answer(*message: Any) -> None:
-        answers.write(pickle.dumps(message))
+        end_if_forked(process)
+        content = pickle.dumps(message)
+        answers.write(_FRAME.pack(_MARK, len(content), zlib.crc32(content)) + content)
         answers.flush()
 
     answer("ready")
@@ -200,8 +254,8 @@ def serve() -> None:
         try:
             problem = _problem(request.path, unit.split)
             used = problem.used(unit.configuration)
-        except Exception as error:  # noqa: BLE001 - whatever it is, no trial can be evaluated here
-            answer("broken", f"an evaluator cannot read the study: {type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, no trial can be evaluated here
+            answer("broken", f"an evaluator cannot read the study: {describe(error)}")
             continue
         answer("begun")
         for result in _limited(evaluate_folds(problem, used, unit.folds, unit.watching), request.memory_mb):

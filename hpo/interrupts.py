@@ -4,9 +4,11 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+_exit = os._exit  # a fit may run where os._exit is heard (hpo.failures), and a signal arrive meanwhile
 ANNOUNCEMENT = "interrupted: what is under way is finished and recorded first; once more ends at once"
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
@@ -20,12 +22,15 @@ class Interrupts:
 
     ``at_once`` is what a second signal does: it raises KeyboardInterrupt, but where a command owns the process it ends
     the process, because an exception may fall where nobody can pass it on. ``is_ending``: there was a first.
+    ``n_handling``: how many blocks have our handlers; ``has_raised``: whether one of these has raised.
     ``is_drawn``: something is redrawn at the end of the terminal, which shows that itself and hides the cursor.
     """
 
     at_once: Callable[[], None] = staticmethod(_raise)
     is_ending = False
     is_drawn = False
+    n_handling = 0
+    has_raised = False
 
     def __init__(self) -> None:
         self.requested = False
@@ -33,6 +38,7 @@ class Interrupts:
     def handle(self, *_: Any) -> None:
         """Note the first signal, obey the second."""
         if self.requested:
+            Interrupts.has_raised = True
             Interrupts.at_once()
         self.requested = Interrupts.is_ending = True
         if not Interrupts.is_drawn:
@@ -43,8 +49,9 @@ class Interrupts:
     def stop(cls, *_: Any) -> None:
         """What a signal does where nothing runs: it raises, and a second one ends at once."""
         if cls.is_ending:
+            cls.has_raised = True
             cls.at_once()
-        cls.is_ending = True
+        cls.is_ending = cls.has_raised = True
         raise KeyboardInterrupt
 
 
@@ -55,7 +62,7 @@ def finishing_first() -> Iterator[Interrupts]:
     Outside the main thread signals belong to somebody else, and nothing is changed.
     """
     interrupts = Interrupts()
-    Interrupts.is_ending = False
+    Interrupts.is_ending = Interrupts.has_raised = False
     with handled_by(interrupts.handle):
         yield interrupts
 
@@ -68,11 +75,27 @@ def handled_by(handler: Callable[..., None]) -> Iterator[None]:
     except ValueError:
         yield
         return
+    if not Interrupts.n_handling:
+        Interrupts.has_raised = False
+    Interrupts.n_handling += 1
     try:
         yield
     finally:
+        Interrupts.n_handling -= 1
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an exception that the user's code let through is a signal's, and not of its own making.
+
+    Where the handlers are not ours a KeyboardInterrupt in the main thread is held to be a signal's.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if Interrupts.n_handling:
+        return Interrupts.has_raised
+    return isinstance(error, KeyboardInterrupt) and callable(signal.getsignal(signal.SIGINT))
 
 
 def own_signals(last_words: str, code: int) -> None:
@@ -81,7 +104,7 @@ def own_signals(last_words: str, code: int) -> None:
     def end() -> None:
         with contextlib.suppress(OSError):
             os.write(2, (_SHOW_CURSOR if Interrupts.is_drawn else b"") + last_words.encode())
-        os._exit(code)
+        _exit(code)
 
     Interrupts.at_once = end
     with contextlib.suppress(ValueError):  # not the main thread

@@ -14,12 +14,16 @@ from hpo.definition import StudyDefinition, data_hash
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation import Problem
 from hpo.export import Exported, export_trial
+from hpo.failures import describe, exits_heard
+from hpo.generators import fold_name, seeded
+from hpo.interrupts import is_interrupt
 from hpo.limits import Outcome
 from hpo.parameters import model_parameters
 from hpo.results import train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession
-from hpo.units import Metric, one_line
+from hpo.splits import TEST_FOLD
+from hpo.units import Metric
 
 _DECIDES_THE_MODEL = ("data", "split", "space", "estimator")  # of what is hashed when a run is made
 
@@ -233,9 +237,12 @@ class Run:
         X, y, fit_params = problem.rows(problem.partition.development)
         try:
             estimator = problem.estimator(self.used(trial, problem))
-            return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
-        except Exception as error:
-            what = f"{type(error).__name__}: {one_line(error)}"
+            with exits_heard(), seeded(problem.split, fold_name(TEST_FOLD)):  # as where it is scored on the test rows
+                return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            what = describe(error)
             raise RunFailed(f"trial {trial.number} of {self.name} cannot be trained again: {what}") from error
 
     def problem(self) -> Problem:

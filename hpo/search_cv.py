@@ -17,13 +17,16 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from hpo.errors import InvalidOption
+from hpo.generators import fold_name, kept, seeded
 from hpo.pruning import check_trains_in_steps
 from hpo.samplers import find_sampler
 from hpo.search_folds import Splits, missing_fold
 from hpo.search_kept import KeptRun
 from hpo.search_run import DEFAULT_CANDIDATES, Candidate, SearchRun
+from hpo.search_seeded import SeededTask
 from hpo.search_space import CandidateSpace
 from hpo.search_watched import fit_and_score_watched
+from hpo.splits import TEST_FOLD
 
 if TYPE_CHECKING:
     import optuna
@@ -120,8 +123,10 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         """
         self._given = (X, y, params)
         try:
-            super().fit(X, y, **params)
+            with contextlib.ExitStack() as self._refitting:
+                super().fit(X, y, **params)
         finally:
+            self.__dict__.pop("_refitting", None)
             self.__dict__.pop("_given", None)
             search = self.__dict__.pop("_search", None)
             if search is not None and hasattr(self, "cv_results_"):
@@ -133,7 +138,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         if "_given" not in state:
             return state
         # While it fits scikit-learn sends it along with every fold of every candidate, which need none of these.
-        unsent = ("_given", "_search", "_kept", "cv_results_", "best_estimator_")
+        unsent = ("_given", "_search", "_refitting", "_kept", "cv_results_", "best_estimator_")
         return {name: value for name, value in state.items() if name not in unsent} | {"database": None}
 
     @property
@@ -175,7 +180,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         plainly = functools.partial(self._fit_plainly, evaluate_candidates, context, splits)
         watched = functools.partial(self._fit_watched, (X, y, routed), context, splits)
         fit = watched if search.watches_training else plainly
-        with search:
+        with search, kept():
             while not search.is_done and (not search.candidates or time.monotonic() < deadline):
                 batch = search.propose(self._batch_size(search))
                 wanted = search.unknown(batch)
@@ -193,6 +198,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 plainly([candidate], [fold])
         search.results.update(self._results())
         context.call_on_fit_task_end(estimator=self)
+        self._refitting.enter_context(seeded(0, fold_name(TEST_FOLD)))  # what follows is the refit, if any
 
     def _race(self, search: SearchRun, fit: _Fit, wanted: list[Candidate]) -> None:
         """Have candidates fitted fold by fold, until they are pruned; as many folds at once as keep workers busy."""
@@ -235,9 +241,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         try:
             if context.sequential_subtasks:
                 with self._subtask(context, len(wanted) * len(folds)) as batch:
-                    evaluate_candidates(params, cv=cv, callback_ctx=batch)
+                    evaluate_candidates(params, cv=cv, callback_ctx=SeededTask(batch, list(folds)))
             else:
-                evaluate_candidates(params, cv=cv, callback_ctx=context)
+                evaluate_candidates(params, cv=cv, callback_ctx=SeededTask(context, list(folds)))
         finally:
             self.n_splits_ = n_splits
 
@@ -253,7 +259,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             out = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
                 delayed(fit_and_score_watched)(
                     clone(self.estimator), X, y, watched=search.watching(candidate.key, fold), metric=search.metric,
-                    train=splits[fold][0], test=splits[fold][1], parameters=candidate.params, scorer=scorer,
+                    fold=fold, train=splits[fold][0], test=splits[fold][1], parameters=candidate.params, scorer=scorer,
                     fit_params=routed.estimator.fit, score_params=routed.scorer.score, return_n_test_samples=True,
                     return_train_score=self.return_train_score, return_times=True, error_score=self.error_score,
                     verbose=self.verbose, caller=self, callback_ctx=one,

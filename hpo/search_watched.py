@@ -7,13 +7,14 @@ from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from hpo.generators import fold_name, kept, seed
 from hpo.pruning import Watched
 from hpo.search_folds import Fold, one_score
 from hpo.steps import Pruned, fit_watched
 
 
 def fit_and_score_watched(
-    estimator: Any, X: Any, y: Any, *, watched: Watched, metric: str | None, **options: Any
+    estimator: Any, X: Any, y: Any, *, watched: Watched, metric: str | None, fold: int, **options: Any
 ) -> Fold:
     """scikit-learn's ``_fit_and_score``, with a pruner that may end the fit.
 
@@ -22,6 +23,7 @@ def fit_and_score_watched(
         X, y: all rows.
         watched: the pruner, and what it compares with.
         metric: name of the score that it is told, where there are several.
+        fold: which one, for which the process's own random generators are seeded.
         options: those of ``_fit_and_score``.
 
     Returns:
@@ -38,22 +40,28 @@ def fit_and_score_watched(
     def score() -> float:
         nonlocal spent
         start = time.perf_counter()
-        scores = _score(estimator, X_test, y_test, options["scorer"], score_params, options["error_score"])
+        with kept():  # of which the fit under way must not notice
+            scores = _score(estimator, X_test, y_test, options["scorer"], score_params, options["error_score"])
         spent += time.perf_counter() - start
         return one_score(scores, metric)
+
+    def fit_seeded(*rows: Any, **params: Any) -> None:
+        seed(0, fold_name(fold))
+        given_fit(*rows, **params)
 
     def fit(*rows: Any, **params: Any) -> Any:
         watcher = watched.begin(score)
         del estimator.fit
         try:
-            fit_watched(estimator, lambda: given_fit(*rows, **params), watcher)
+            fit_watched(estimator, lambda: fit_seeded(*rows, **params), watcher)
         except Pruned:
             seen["is_pruned"] = True
         seen["curve"] = watcher.curve
         return estimator
 
     estimator.fit = fit
-    out: Fold = _fit_and_score(estimator, X, y, **options)
+    with kept():
+        out: Fold = _fit_and_score(estimator, X, y, **options)
     out["fit_time"] -= spent
     out["score_time"] += spent
     return {**out, **seen}

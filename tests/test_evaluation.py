@@ -1,6 +1,8 @@
 """One configuration -> its scores: those of scikit-learn, on rows that are never the sealed ones."""
 
+import asyncio
 import math
+import os
 import warnings
 
 import numpy as np
@@ -26,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 import hpo
 from hpo import CrossValidation, Data, Float, Holdout, Int, InvalidDefinition
 from hpo.evaluation import Problem, evaluate
+from hpo.interrupts import handled_by
 from hpo.results import Evaluation
 
 X, Y = load_iris(return_X_y=True)
@@ -244,6 +247,63 @@ def test_a_configuration_that_cannot_be_built_is_a_failed_evaluation():
     assert evaluate(p, {"n": 0}).error.startswith("ZeroDivisionError")
     p = problem(DecisionTreeClassifier(), space={"max_depth": [1, 2]})
     assert evaluate(p, {"max_depth": -1}).error.startswith("InvalidParameterError")
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise SystemExit(5)
+
+    __repr__ = __str__
+
+
+class Lying(str):
+    """A text that is no plain one."""
+
+
+def in_our_hands(signum, frame):
+    raise AssertionError("no signal was sent")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyboardInterrupt("of its own"), "KeyboardInterrupt: of its own"),
+        (GeneratorExit("g"), "GeneratorExit: g"),
+        (asyncio.CancelledError("c"), "CancelledError: c"),
+        (BaseExceptionGroup("two", [KeyboardInterrupt()]), "BaseExceptionGroup: two (1 sub-exception)"),
+        (type("Own\ud800", (BaseException,), {})("x"), "Own\\ud800: x"),
+        (ValueError(Lying("\ud83d and \0 in it")), "ValueError: \\ud83d and \\x00 in it"),
+        (Silent(), "Silent: its message cannot be shown (SystemExit)"),
+        (ValueError(Silent()), "ValueError: its message cannot be shown (SystemExit)"),
+    ],
+)
+@pytest.mark.parametrize("where", ["fit", "scorer"])
+def test_whatever_is_raised_is_a_failure_in_plain_text(error, text, where):
+    def scorer(estimator, X, y):
+        raise error
+
+    p = problem(lambda params: Breaks(error)) if where == "fit" else problem(DummyClassifier(), scorer)
+    with handled_by(in_our_hands):
+        evaluation = evaluate(p, {})
+    assert evaluation.error == text
+    for stored in (evaluation.error, evaluation.trace):
+        assert type(stored) is str
+        assert "\0" not in stored
+        stored.encode()
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit("g"), asyncio.CancelledError("c"), Silent()])
+def test_data_that_raise_anything_are_bad_input(error):
+    def data():
+        raise error
+
+    with pytest.raises(InvalidDefinition, match=rf"test: data\(\) raised {type(error).__name__}: "):
+        problem(DummyClassifier(), data=data)
+
+
+def test_data_that_end_the_process_are_bad_input():
+    with pytest.raises(InvalidDefinition, match=r"test: data\(\) raised ProcessExit: exit code 0"):
+        problem(DummyClassifier(), data=lambda: os._exit(0))
 
 
 def test_ctrl_c_is_no_failure_of_the_configuration():
