@@ -4,6 +4,8 @@ A task runs in a thread of a Dask worker and hands its unit to an evaluator (:mo
 worker, so that a fit that crashes, hangs or explodes ends its evaluator and nothing else.
 """
 
+import asyncio
+import concurrent.futures
 import contextlib
 import itertools
 import logging
@@ -12,7 +14,7 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import dask
@@ -21,12 +23,25 @@ from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
+from hpo.attendance import Attendance
 from hpo.cores import share_of_cores
-from hpo.crew import Copy, Task, Unpublished, close_evaluators, evaluate_unit, evaluators, sees
+from hpo.crew import (
+    LEASE_SECONDS,
+    Copy,
+    Lease,
+    Task,
+    Unpublished,
+    close_evaluators,
+    copy_name,
+    evaluate_unit,
+    evaluators,
+    lease_name,
+)
 from hpo.definition import versions
 from hpo.engine import Unit, UnitResult, Waiting
 from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
 from hpo.publication import Publication
+from hpo.units import format_duration
 
 _SETTINGS = {
     "distributed.worker.profile.enabled": False,  # it samples every thread a hundred times a second
@@ -37,7 +52,10 @@ _SETTINGS = {
     "distributed.worker.http.routes": [],
 }
 _SECONDS_TO_CONNECT = 5
-_SECONDS_IN_SILENCE = 5
+_SECONDS_IN_SILENCE = 5  # before a wait for workers is spoken of
+_SECONDS_OF_SILENCE = 5  # that a scheduler may owe an answer
+_SECONDS_WITHOUT_WORKERS = 600.0
+_SECONDS_TO_LEAVE = 5.0
 _SECONDS_BETWEEN_LOOKS = 2
 
 
@@ -66,20 +84,28 @@ class Workers:
     ) -> None:
         self._publication, self._memory_mb, self._threads = publication, memory_mb, threads
         self._waiting = Waiting()
-        self._futures: dict[str, tuple[Future[Any], Unit]] = {}
+        self._futures: dict[str, tuple[Future[Any], Unit, frozenset[str]]] = {}
         self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._keys = itertools.count()
         self._id = uuid.uuid4().hex
         self._is_local = isinstance(workers, int)
-        self._looked = 0.0
         self._has_copies = False
+        self._attendance: Attendance | None = None
+        self._looked = 0.0
+        self._is_lost = False
+        self._warned: set[str] = set()
+        self._with_workers = time.monotonic()
+        self._note = note
         self._cluster: LocalCluster | None = None
         self._slots: dict[str, int] = {"": workers} if isinstance(workers, int) else {}
         self._client = self._start_local(workers) if isinstance(workers, int) else self._connect(workers)
         try:
             if isinstance(workers, str):
-                self._wait_for_a_worker(workers, note)
-                self._share_publication()
+                path = str(publication.path)
+                self._attendance = Attendance(self._client, self._id, path, versions())
+                self._wait_for_a_worker(self._attendance, workers)
+                self._register(Lease(self._id, LEASE_SECONDS), lease_name(self._id))
+                self._look_for_workers()
         except BaseException:
             self.close()
             raise
@@ -114,34 +140,75 @@ class Workers:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise _silent(address, reason) from error
 
-    def _wait_for_a_worker(self, address: str, note: Callable[[str], None]) -> None:
-        begun = time.monotonic()
-        while not self._slots:
-            self._look_for_workers()
-            if self._slots:
-                return
-            if begun and time.monotonic() - begun > _SECONDS_IN_SILENCE:
-                begun = 0.0
-                note(f"{address} has no workers yet; waiting for the first, as of dask worker {_tcp(address)}")
-            time.sleep(0.2)
+    def _wait_for_a_worker(self, attendance: Attendance, address: str) -> None:
+        begun, is_said = time.monotonic(), False
+        while not attendance.present:
             self._check_connection()
+            if time.monotonic() - begun > _SECONDS_IN_SILENCE:
+                for reason in attendance.left_out.values():
+                    raise WorkerBroken(reason)
+                if not is_said:
+                    is_said = True
+                    limit = format_duration(_SECONDS_WITHOUT_WORKERS)
+                    wanted = f"waiting {limit} for the first, as of dask worker {_tcp(address)}"
+                    self._note(f"{address} has no workers yet; {wanted}")
+            self._check_that_workers_come()
+            time.sleep(0.1)
 
     def _look_for_workers(self) -> None:
-        """Note how many units each host evaluates at a time."""
-        self._looked = time.monotonic()
+        """Note how many units each host evaluates at a time, and see to those that have come or gone."""
+        if self._attendance is None:
+            return
         slots: Counter[str] = Counter()
-        try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        except (OSError, TimeoutError) as error:
-            raise _lost() from error
-        for worker in workers:
-            slots[worker["host"]] += worker["nthreads"]
+        present = self._attendance.present
+        for worker in present.values():
+            slots[worker.host] += worker.n_threads
         self._slots = dict(slots)
+        for address, reason in self._attendance.left_out.items():
+            if address not in self._warned:
+                self._warned.add(address)
+                self._note(f"left out: {reason}")
+        if not all(worker.sees for worker in present.values()):
+            self._share_publication()
+        for key, (future, unit, chosen) in list(self._futures.items()):
+            if present and not chosen & present.keys() and future.status == "pending":  # all that might are gone
+                del self._futures[key]
+                future.cancel()
+                self._waiting.appendleft(unit)
+        if present:
+            self._with_workers = time.monotonic()
+        self._check_that_workers_come()
 
-    def _share_publication(self) -> None:
-        if not self._has_copies and not all(self._client.run(sees, str(self._publication.path)).values()):
+    def _check_that_workers_come(self) -> None:
+        if time.monotonic() - self._with_workers > _SECONDS_WITHOUT_WORKERS:
+            limit = format_duration(_SECONDS_WITHOUT_WORKERS)
+            raise ClusterLost(f"the Dask scheduler has had no workers for {limit}; the same command goes on from here")
+
+    def _share_publication(self, *, again: bool = False) -> None:
+        if not self._has_copies or again:
             self._has_copies = True
-            self._client.register_plugin(Copy(str(self._publication.path), load=False), name=self._id)
+            self._register(Copy(str(self._publication.path), load=False), copy_name(self._id))
+
+    def _register(self, plugin: Any, name: str) -> None:
+        try:
+            self._patiently(self._client._register_worker_plugin(plugin, name, False))
+        except ClusterLost:
+            raise
+        except Exception:  # noqa: BLE001 - of a worker that cannot load it and is left out; the others have it
+            self._check_connection()
+
+    def _patiently(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Have something done in the client's event loop, for as long as the scheduler answers."""
+        loop: Any = self._client.loop
+        future = asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop)
+        while not future.done():
+            concurrent.futures.wait([future], timeout=0.2)
+            try:
+                self._check_connection()
+            except ClusterLost:
+                future.cancel()
+                raise
+        return future.result()
 
     def submit(self, unit: Unit) -> None:
         """Queue a unit, and send it when a worker has or will soon have room."""
@@ -156,8 +223,9 @@ class Workers:
             path = str(self._publication.path)
             task = Task(unit, path, self._memory_mb, self._threads, self._slots, versions(), self._id)
             key = f"hpo-{self._id}-{next(self._keys)}"
-            future = self._client.submit(evaluate_unit, task, key=key, pure=False)
-            self._futures[key] = future, unit
+            chosen = frozenset() if self._attendance is None else frozenset(self._attendance.present)
+            future = self._client.submit(evaluate_unit, task, key=key, pure=False, workers=list(chosen) or None)
+            self._futures[key] = future, unit, chosen
             future.add_done_callback(self._finished.put)
 
     def wait(self) -> UnitResult:
@@ -168,13 +236,14 @@ class Workers:
             WorkerBroken: a worker lacks something.
         """
         while True:
+            self._check_connection()
+            if self._attendance is not None and time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
+                self._looked = time.monotonic()
+                self._look_for_workers()
+                self._send()
             try:
                 future = self._finished.get(timeout=0.5)
             except queue.Empty:
-                self._check_connection()
-                if not self._is_local and time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
-                    self._look_for_workers()
-                    self._send()
                 continue
             if future.key not in self._futures:  # cancelled by us
                 continue
@@ -183,9 +252,9 @@ class Workers:
             unit = self._futures.pop(future.key)[1]
             self._send()
             try:
-                result: UnitResult = future.result()
+                result = self._result(future)
             except Unpublished:  # it has joined since
-                self._share_publication()
+                self._share_publication(again=True)
                 self.submit(unit)
                 continue
             except KilledWorker:
@@ -201,8 +270,21 @@ class Workers:
                 ) from error
             return result
 
+    def _result(self, future: "Future[Any]") -> UnitResult:
+        while True:
+            try:
+                result: UnitResult = future.result(timeout=1)
+            except TimeoutError:
+                if future.status == "error":  # the task's own
+                    raise
+                self._check_connection()
+                continue
+            return result
+
     def _check_connection(self, *, is_lost: bool = False) -> None:
-        if is_lost or self._client.status != "running":
+        is_silent = self._attendance is not None and self._attendance.silent_seconds > _SECONDS_OF_SILENCE
+        if is_lost or is_silent or self._client.status != "running":
+            self._is_lost = True
             raise _lost()
 
     def give_back(self) -> list[Unit]:
@@ -212,7 +294,7 @@ class Workers:
     def cancel(self, run: str, number: int | None = None) -> None:
         """Forget the units of a trial, or of a whole run; an evaluator that is at one of them is killed."""
         self._waiting.forget(run, number)
-        for key, (future, unit) in list(self._futures.items()):
+        for key, (future, unit, _) in list(self._futures.items()):
             if unit.is_of(run, number):
                 del self._futures[key]
                 future.cancel()
@@ -220,18 +302,26 @@ class Workers:
 
     def close(self) -> None:
         """End the evaluators, and the cluster where it is ours."""
-        futures = [future for future, _ in self._futures.values()]
+        futures = [future for future, _, _ in self._futures.values()]
         self._futures.clear()
         if self._is_local:
             close_evaluators(self._id)
-        elif self._client.status == "running":
+        elif not self._is_lost and self._client.status == "running":
             with contextlib.suppress(Exception):  # it may go away meanwhile: nothing is lost
-                self._client.cancel(futures)
-                self._client.run(close_evaluators, self._id)
-                self._client.unregister_worker_plugin(self._id)
+                self._patiently(asyncio.wait_for(self._leave(futures), _SECONDS_TO_LEAVE))
+        if self._attendance is not None:
+            self._attendance.close()
         self._client.close(timeout=2)
         if self._cluster is not None:
             self._cluster.close(timeout=2)
+
+    async def _leave(self, futures: list["Future[Any]"]) -> None:
+        """Take away from the cluster what is ours; the end of the lease closes the evaluators."""
+        scheduler: Any = self._client.scheduler
+        await self._client._cancel(futures)
+        for name in (lease_name(self._id), copy_name(self._id)):
+            with contextlib.suppress(ValueError):  # there was none
+                await scheduler.unregister_worker_plugin(name=name)
 
 
 def _lost() -> ClusterLost:

@@ -1,14 +1,17 @@
 """What a Dask worker does: it hands each unit to an evaluator, a child process of its own."""
 
+import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from distributed import get_worker
-from distributed.diagnostics.plugin import UploadFile
+from distributed.diagnostics.plugin import UploadFile, WorkerPlugin
+from tornado.ioloop import PeriodicCallback
 
 from hpo.cores import share_of_cores
 from hpo.definition import versions
@@ -28,6 +31,77 @@ class Copy(UploadFile):
         """Remove it."""
         with contextlib.suppress(OSError):
             os.remove(os.path.join(worker.local_directory, self.filename))
+
+
+LEASE_SECONDS = 60.0  # after which what a coordinator left on a cluster is removed, unless it renews its lease
+_RENEWED: dict[str, float] = {}  # coordinator -> when, on this process's clock
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a worker says of itself: the versions of its packages, and whether it shares the coordinator's disk."""
+
+    versions: dict[str, str]
+    sees: bool
+
+
+def greet(path: str) -> Greeting:
+    """Say what this process has."""
+    return Greeting(versions(), sees(path))
+
+
+def renew(coordinator: str) -> None:
+    """Note that a coordinator lives."""
+    _RENEWED[coordinator] = time.monotonic()
+
+
+class Lease(WorkerPlugin):
+    """Ends on each worker what a coordinator has there, once nobody renews it, and has the scheduler forget it.
+
+    Args:
+        coordinator: whose.
+        seconds: after which it has ended.
+    """
+
+    def __init__(self, coordinator: str, seconds: float = LEASE_SECONDS) -> None:
+        self.name = lease_name(coordinator)
+        self._coordinator, self._seconds = coordinator, seconds
+
+    def setup(self, worker: Any) -> None:
+        """Begin to look at the clock."""
+        renew(self._coordinator)
+        self._worker, self._looked = worker, time.monotonic()
+        self._looking = PeriodicCallback(self._look, self._seconds * 1000 / 6)
+        self._looking.start()
+
+    async def _look(self) -> None:
+        now, before = time.monotonic(), self._looked
+        self._looked = now
+        if now - before > self._seconds / 2:  # this process was stopped, and may have missed what was sent meanwhile
+            renew(self._coordinator)
+        if now - _RENEWED.get(self._coordinator, now) <= self._seconds:
+            return
+        self._looking.stop()
+        await asyncio.to_thread(close_evaluators, self._coordinator)
+        for name in (copy_name(self._coordinator), self.name):
+            with contextlib.suppress(Exception):  # another worker was faster, or the scheduler is gone too
+                await self._worker.scheduler.unregister_worker_plugin(name=name)
+
+    def teardown(self, worker: Any) -> None:
+        """End it."""
+        self._looking.stop()
+        _RENEWED.pop(self._coordinator, None)
+        close_evaluators(self._coordinator)
+
+
+def lease_name(coordinator: str) -> str:
+    """What the scheduler calls a coordinator's lease."""
+    return f"hpo-lease-{coordinator}"
+
+
+def copy_name(coordinator: str) -> str:
+    """What the scheduler calls the copies of a coordinator's publication."""
+    return f"hpo-copy-{coordinator}"
 
 
 @dataclass(frozen=True)

@@ -285,6 +285,19 @@ class Cluster:
             process.wait()
 
 
+def without_our_disk():
+    """What a worker on another host answers; travels to the workers as it is."""
+
+    def answer(path):
+        import dataclasses
+
+        from hpo.crew import greet
+
+        return dataclasses.replace(greet(path), sees=False)
+
+    return answer
+
+
 @pytest.fixture
 def cluster(tmp_path):
     (tmp_path / "dask").mkdir()
@@ -295,7 +308,7 @@ def cluster(tmp_path):
 
 
 def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr("hpo.cluster.sees", lambda path: False)  # travels to the workers as it is
+    monkeypatch.setattr("hpo.attendance.greet", without_our_disk())
     definition = tree_study(space=FLAT, estimator=Patient(), extra_metrics=[threads])
     options = {"sampler": "tpe(n_startup_trials=4)", "lag": 2}
     first = run(definition, tmp_path / "x.db", workers=cluster.address, trials=3, **options)
@@ -326,12 +339,12 @@ def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, 
 
 def test_a_worker_that_joins_later_is_sent_the_study_when_it_needs_it(tmp_path, cluster, study, monkeypatch):
     share, calls = Workers._share_publication, []
-    monkeypatch.setattr("hpo.cluster.sees", lambda path: False)
+    monkeypatch.setattr("hpo.attendance.greet", without_our_disk())
 
-    def late(self):
+    def late(self, *, again=False):
         calls.append(self)
-        if len(calls) > 1:  # as if all had seen it at first
-            share(self)
+        if again:  # as if all had seen it at first
+            share(self, again=again)
 
     monkeypatch.setattr(Workers, "_share_publication", late)
     submit = Client.submit
