@@ -44,7 +44,7 @@ def opened(browser, served, path: str):
     browser.get_log("browser")
     browser.get_log("performance")
     browser.get(served.address + path)
-    return WebDriverWait(browser, 30)
+    return WebDriverWait(browser, 120)
 
 
 def text(browser) -> str:
@@ -149,7 +149,7 @@ def test_a_page_follows_a_comparison_that_goes_on(browser, compared, served):
     try:
         wait.until(lambda b: "5 repetitions of 6 trials" in text(b))  # nobody has reloaded it
     finally:
-        assert going.wait(timeout=60) == 0
+        assert going.wait(timeout=300) == 0
     plots = browser.find_elements(By.CSS_SELECTOR, ".plot .main-svg")
     assert len(plots) >= 5
     check_nothing_went_wrong(browser, served)

@@ -31,7 +31,7 @@ class Served:
         headers = {"Content-Type": "application/json", **more} | ({"Host": host} if host else {})
         request = urllib.request.Request(self.address + path, body, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=300) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -39,7 +39,7 @@ class Served:
 
     def end(self) -> tuple[str, str]:
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=30)
+        return self.process.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")

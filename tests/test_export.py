@@ -290,7 +290,7 @@ RENAME = "kept = pathlib.Path.rename; pathlib.Path.rename = kill"
 
 def killed(target: Path, patch: str, at: int) -> None:
     code = KILLED.format(tests=str(ROOT / "tests"), at=at, patch=patch, target=str(target))
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -407,7 +407,7 @@ def test_a_class_of_the_script_is_loaded_where_there_is_no_script(tmp_path, monk
         "print(m.score(*load_iris(return_X_y=True)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0.85
 

@@ -320,7 +320,7 @@ def test_a_bar_in_a_terminal_of_80_columns_shows_everything(tmp_path):
             break
         seen += read
     os.close(mine)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
     assert re.search(r"random/split0-seed0 \S+ +\d+/60 best 0\.\d+, ref 0\.\d+, [\d.e+]+/s, .* s left", text), text[
         -500:

@@ -400,7 +400,7 @@ def test_it_prints_in_light_colors_and_is_as_before_afterwards(opened):
     assert pdf.startswith(b"%PDF")
     assert 6 <= pdf.count(b"/Type /Page\n") <= 14
     assert [660, "#1a1a1a"] in browser.execute_script("return window.seen")
-    WebDriverWait(browser, 30).until(lambda _: browser.execute_script(MARKS) == before)
+    WebDriverWait(browser, 120).until(lambda _: browser.execute_script(MARKS) == before)
     assert browser.get_log("browser") == []
 
 

@@ -258,45 +258,53 @@ def test_a_scipy_distribution_is_shown_by_its_values(database):
     assert same.trials["params_ccp_alpha"][:12].tolist() == values.tolist()
 
 
-SLOW = """
+WAITING = """
 import sys, time
+from pathlib import Path
 sys.path.insert(0, {tests!r})
 import hpo
 from conftest import tree_study
 from sklearn.tree import DecisionTreeClassifier
 
-class Slow(DecisionTreeClassifier):
+HERE = Path(__file__).parent
+
+class Waiting(DecisionTreeClassifier):
     def fit(self, X, y):
-        time.sleep(0.03)
+        fitted = HERE / "fits"
+        fitted.write_text(fitted.read_text() + "." if fitted.exists() else ".")
+        while len(fitted.read_text()) == 7 and not (HERE / "go").exists():  # into the fourth trial of two folds
+            time.sleep(0.02)
         return super().fit(X, y)
 
-study = tree_study(estimator=Slow())
+study = tree_study(estimator=Waiting())
 if __name__ == "__main__":
     hpo.main(study)
 """
 
 
 @pytest.mark.slow
-def test_one_interrupt_finishes_the_trial_under_way_and_two_do_not(tmp_path):
-    script = tmp_path / "slow.py"
-    script.write_text(SLOW.format(tests=str(__file__).rpartition("/")[0]).replace("sleep(0.03)", "sleep(0.4)"))
-    for n_signals in (1, 2):
-        name = tmp_path / f"{n_signals}.db"
-        process = subprocess.Popen(
-            [sys.executable, "-u", str(script), "--sampler", "random", "--trials", "20", "--database", str(name)],
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        while count(name) < 3:
-            time.sleep(0.02)
-        time.sleep(0.1)  # into the fourth trial, which takes 0.8 s
-        before = count(name)
-        for _ in range(n_signals):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.05)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert "what is under way is finished and recorded first" in errors
-        assert count(name) - before == (1 if n_signals == 1 else 0)
+@pytest.mark.parametrize("n_signals", [1, 2])
+def test_one_interrupt_finishes_the_trial_under_way_and_two_do_not(tmp_path, n_signals):
+    script, path, fits = tmp_path / "waiting.py", tmp_path / "x.db", tmp_path / "fits"
+    script.write_text(WAITING.format(tests=str(__file__).rpartition("/")[0]))
+    process = subprocess.Popen(
+        [sys.executable, "-u", str(script), "--sampler", "random", "--trials", "20", "--database", str(path)],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not fits.exists() or len(fits.read_text()) < 7:
+        assert process.poll() is None
+        time.sleep(0.02)
+    assert count(path) == 3
+    process.send_signal(signal.SIGINT)
+    said = iter(process.stderr.readline, "")
+    assert any("what is under way is finished and recorded first" in line for line in said)
+    if n_signals == 2:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=300) == 130
+    (tmp_path / "go").touch()
+    process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert count(path) == (4 if n_signals == 1 else 3)
 
 
 def count(path) -> int:

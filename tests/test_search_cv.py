@@ -274,7 +274,7 @@ def test_a_killed_notebook_goes_on_where_it_stopped(tmp_path):
             text=True,
         )  # fmt: skip
 
-    whole = run(tmp_path / "whole.db", 0).communicate(timeout=60)[0]
+    whole = run(tmp_path / "whole.db", 0).communicate(timeout=300)[0]
     killed = run(tmp_path / "x.db", 0.1)
     for _ in range(600):
         time.sleep(0.05)
@@ -283,10 +283,10 @@ def test_a_killed_notebook_goes_on_where_it_stopped(tmp_path):
                 if database.runs()["complete"].sum() >= 3:
                     break
     killed.send_signal(signal.SIGKILL)
-    assert killed.communicate(timeout=60)[0] == ""
+    assert killed.communicate(timeout=300)[0] == ""
     with hpo.StudyDatabase(tmp_path / "x.db") as database:
         assert 3 <= database.runs()["complete"].sum() < 10
-    assert run(tmp_path / "x.db", 0).communicate(timeout=60)[0] == whole
+    assert run(tmp_path / "x.db", 0).communicate(timeout=300)[0] == whole
 
 
 def test_another_space_or_estimator_is_refused_under_the_same_name(tmp_path):

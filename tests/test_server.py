@@ -118,7 +118,7 @@ class MariaDB(Server):
             stderr=subprocess.DEVNULL,
             **self._options,
         )
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while time.monotonic() < until and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
                 if connection.recv(1):

@@ -164,7 +164,7 @@ def test_without_torch_it_says_what_to_install(tmp_path):
 
     def hpo_without_torch(*arguments):
         return subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )  # fmt: skip
 
     refused = hpo_without_torch("run", "digits-dropout-net", "--trials", "2")
