@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import cloudpickle
 import joblib
+import numpy as np
 from filelock import FileLock, Timeout
 
 from hpo.definition import Data, StudyDefinition
@@ -20,6 +21,7 @@ from hpo.errors import InvalidDefinition
 from hpo.ownership import is_library
 
 _PREFIX = "hpo-data-"
+_WORTH_MAPPING = 2**24  # bytes of arrays
 
 
 class Publication:
@@ -50,6 +52,18 @@ class Publication:
         except Exception as error:
             self.close()
             raise InvalidDefinition(_cannot_be_sent(definition.name, error)) from error
+
+    def mapped(self, data: Data) -> Data:
+        """The published data, mapped, where they are large enough for a second copy to matter; else as they are.
+
+        A file that is open cannot be removed on Windows, where they stay as they are.
+        """
+        return data if _size(data) < _WORTH_MAPPING or sys.platform == "win32" else read_publication(str(self.path))[1]
+
+
+def _size(data: Data) -> int:
+    """Bytes of the arrays that would be mapped."""
+    return sum(part.nbytes for part in (data.X, data.y, data.groups) if isinstance(part, np.ndarray))
 
 
 def read_publication(path: str) -> tuple[StudyDefinition, Data]:

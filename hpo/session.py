@@ -74,8 +74,15 @@ class StudySession:
         return self.n_test > 0
 
     def publish(self) -> Publication:
-        """The definition and its data in a file, for evaluators in other processes."""
-        return Publication(self.definition, self._data, self.hashes["data"])
+        """The definition and its data in a file, for evaluators in other processes.
+
+        From then on the data are those of the file here too: one copy in memory serves this process and all
+        evaluators of this machine.
+        """
+        publication = Publication(self.definition, self._data, self.hashes["data"])
+        self._data = publication.mapped(self._data)
+        self._problem = Problem(self.definition, self._problem.split, data=self._data)
+        return publication
 
     def name(self, sampler: str, split: int, seed: int) -> RunName:
         """The name of a run of this study."""
