@@ -88,7 +88,7 @@ class Landscape:
         sign = self.metric.sign
         lines = [
             Line(name, [x[place] for place in part[self.names[0]]], list(sign * part["expected"]),
-                 list((part["high"] - part["low"]) / 2))
+                 list(part["high"] - part["expected"]))
             for name, part in groups
         ]  # fmt: skip
         seen = self.seen[self.seen[self.names[0]].isin(places) | is_number]
@@ -104,7 +104,8 @@ class Landscape:
             title=f"What the optimizer believes of {' and '.join(self.names)}",
             caption=(
                 f"{self.metric.label} ({self.metric.direction}) that a Gaussian process expects, with the other "
-                f"hyperparameters of trial {self.trial}; the bands are one standard deviation, the points are trials."
+                f"hyperparameters of trial {self.trial}; the bands are one standard deviation towards better "
+                "scores, the points are all trials."
             ),
             x_label=self.names[0],
             y_label=self.metric.label,
