@@ -11,10 +11,14 @@ In this order, with "surely" as in :func:`margin_of_mean`:
 2. **underfit**, where t stays surely below the best validation score known (of the run's winner or the reference), by
    more than a tenth of what that gains over d: others reach on new rows what this one does not reach on those it
    learned from. This comes before 3, because less freedom cannot lift v above t.
-3. **overfit**, where the gap is surely above 0 and more than a quarter of what was learned. A gap alone is no
-   overfitting: almost every model does a little better on the rows that it has seen.
-4. **fits well**, where v is surely above d and the gap is at most a quarter of what was learned.
-5. **cannot tell** in all other cases, and with fewer than 3 folds: two numbers have no spread to speak of.
+3. **overfit**, where the gap is surely above 0 and more than a quarter of what was learned, and another configuration
+   that was tried has a surely smaller gap and validates as well, or not surely worse: a hypothesis overfits where there
+   is one that fits the training rows less and holds at least as well (Mitchell 1997, Machine Learning, section 3.7). A
+   gap alone is no overfitting: a forest knows its training rows by heart, and is right to.
+4. **fits well**, where v is surely above d and the gap is at most a quarter of what was learned; or larger, and nothing
+   tried that memorises less does as well.
+5. **cannot tell** in all other cases, such as a large gap where nothing with a smaller one was tried, and with fewer
+   than 3 folds: two numbers have no spread to speak of.
 
 The quarter and the tenth are conventions, chosen so that the cases of ``tests/test_diagnosis.py`` come out as their
 construction demands; the numbers are always said beside the verdict.
@@ -81,6 +85,7 @@ def diagnosis(
     dummy: Sequence[float] | None,
     *,
     attainable: Sequence[float] | float | None = None,
+    others: Sequence[tuple[Sequence[float], Sequence[float]]] = (),
     perfect: float | None = None,
     validation_share: float | None = None,
     folds: str = "folds",
@@ -91,6 +96,7 @@ def diagnosis(
         train, validation, dummy: of shape (n_folds,), higher is better: on training rows, on validation rows, and of
             the dummy on validation rows; no dummy, no verdict.
         attainable: best validation scores known, one per fold or their mean.
+        others: training and validation scores of other configurations on the same folds.
         perfect: the score of a model that makes no mistake, where the metric has one.
         validation_share: validation rows per training row, for :func:`margin_of_mean`; None is 1 / (n_folds - 1).
         folds: what to call them in sentences.
@@ -141,7 +147,7 @@ def diagnosis(
                 UNDERFIT, "on the rows it learned from it stays below what the best reaches on validation rows"
             )
     if gap > gap_margin and lost > MOST_LOST:
-        return found(OVERFIT, f"{lost:.0%} of what it learned is lost on validation rows")
+        return found(*_of_large_gap(t, v, others, share, lost, is_above_dummy=is_above_dummy))
     if is_above_dummy and lost <= MOST_LOST:
         kept = f"{lost:.0%} of what it learned is lost" if lost > 0.005 else "what it learned holds"
         return found(FITS_WELL, f"{kept} on validation rows")
@@ -150,6 +156,40 @@ def diagnosis(
     return found(
         CANNOT_TELL, f"{lost:.0%} of what it learned seems lost, but the gap is within the spread of the {folds}"
     )
+
+
+def _of_large_gap(
+    t: np.ndarray,
+    v: np.ndarray,
+    others: Sequence[tuple[Sequence[float], Sequence[float]]],
+    share: float,
+    lost: float,
+    *,
+    is_above_dummy: bool,
+) -> tuple[str, str]:
+    """The verdict, and why, of a configuration whose gap is surely large: what do those with a smaller one do?"""
+    said = f"{lost:.0%} of what it learned is lost on validation rows"
+    smaller = 0
+    for train, validation in others:
+        other_t, other_v = np.asarray(train, dtype=float), np.asarray(validation, dtype=float)
+        if len(other_t) != len(t) or len(other_v) != len(v) or not np.isfinite([other_t, other_v]).all():
+            continue
+        narrower, worse = (t - v) - (other_t - other_v), v - other_v
+        if not float(np.mean(narrower)) > margin_of_mean(narrower, share):
+            continue
+        smaller += 1
+        # Where others are taken to vary as this one does, their differences show no spread: its own stands for it.
+        spread = worse if np.ptp(worse) > 1e-12 * max(1.0, float(np.abs(v).max())) else v
+        if float(np.mean(worse)) <= margin_of_mean(spread, share):
+            return OVERFIT, f"{said}, and another configuration that loses less does as well there"
+    if not smaller:
+        return CANNOT_TELL, f"{said}; nothing that memorises less was tried"
+    if is_above_dummy:
+        return (
+            FITS_WELL,
+            f"it memorises its training rows ({lost:.0%} is lost), and nothing that memorises less does as well",
+        )
+    return CANNOT_TELL, f"{said}, where it is not surely better than the dummy"
 
 
 def margin_of_mean(differences: np.ndarray, validation_share: float) -> float:

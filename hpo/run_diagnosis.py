@@ -70,23 +70,28 @@ def diagnose(run: "Run") -> RunDiagnosis:
     top = max(known, key=lambda trial: float(trial.value or 0))  # the winner, where both are equal
     train_rows, validation_rows = map(len, problem.partition.folds[0])
 
+    def folds_of(trial: "Trial") -> tuple[Sequence[float], Sequence[float]]:
+        # older trials know the mean of their train scores alone
+        trains = trial.train_fold_scores or [trial.train_score or np.nan] * len(trial.fold_scores)
+        if spread is None:
+            return trains, trial.fold_scores
+        shifted = (
+            list(np.mean(scores) + np.subtract(part, np.mean(part)))
+            for scores, part in ((trains, spread[0]), (trial.fold_scores, spread[1]))
+        )
+        return next(shifted), next(shifted)
+
+    tried = [trial for trial in (*run.complete, reference) if trial is not None and trial.train_score is not None]
+    known_folds = [folds_of(trial) for trial in tried]
+
     def of(trial: "Trial") -> Diagnosis:
         if trial.train_score is None:
             return diagnosis([np.nan], [trial.value or np.nan], None)
-        # older trials know the mean of their train scores alone
-        trains: Sequence[float] = trial.train_fold_scores or [trial.train_score] * len(trial.fold_scores)
-        validations: Sequence[float] = trial.fold_scores
-        best_known: Sequence[float] = top.fold_scores
-        if spread is not None:
-            trains, validations, best_known = (
-                list(np.mean(scores) + np.subtract(part, np.mean(part)))
-                for scores, part in ((trains, spread[0]), (validations, spread[1]), (best_known, spread[1]))
-            )
         return diagnosis(
-            trains,
-            validations,
+            *folds_of(trial),
             dummy,
-            attainable=None if trial.number == best.number and top is best else best_known,
+            attainable=None if trial.number == best.number and top is best else folds_of(top)[1],
+            others=known_folds,
             perfect=perfect_score(metric.key),
             validation_share=0.0 if spread is not None else validation_rows / train_rows,
             folds="folds" if spread is None else "parts of the validation rows",

@@ -74,8 +74,8 @@ CASES = {
 }  # fmt: skip
 
 
-def constructed(data, estimator, metric, split):
-    """A study of one configuration, and a run of it."""
+def constructed(data, estimator, metric, split, *, has_simpler=False):
+    """A study of one configuration, whose reference is a simpler one where that is asked."""
     if metric is None:
         from sklearn.cluster import KMeans
 
@@ -84,14 +84,18 @@ def constructed(data, estimator, metric, split):
 
         return StudyDefinition("case", data, KMeans(n_init=1), {"n_clusters": [3]}, tightness, split=split)
     name = next(iter(estimator.get_params()))
-    space = {name: [estimator.get_params()[name]]}
-    return StudyDefinition("case", data, estimator, space, metric, split=split)
+    params = estimator.get_params()
+    reference = {"max_depth": 1} if "max_depth" in params else {"n_neighbors": 60} if "n_neighbors" in params else {}
+    if not has_simpler or not reference:
+        return StudyDefinition("case", data, estimator, {name: [params[name]]}, metric, split=split)
+    space = {key: [params[key]] for key in (name, *reference)}
+    return StudyDefinition("case", data, estimator, space, metric, split=split, reference=reference)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_constructed_cases_are_told(case, database):
     data, estimator, metric, split, expected = CASES[case]
-    study = constructed(data, estimator, metric, split)
+    study = constructed(data, estimator, metric, split, has_simpler=expected == OVERFIT)
     run = hpo.run(study, sampler="grid", trials=1, database=database, progress="none")
     found = hpo.diagnose(run)
     assert found.winner.verdict == expected, found.sentence
@@ -116,6 +120,45 @@ def test_from_underfit_to_overfit_in_one_run(database):
     stumps = StudyDefinition("stumps", xor, DecisionTreeClassifier(), {"max_depth": [1, 8]}, "accuracy", split=FOLDS)
     both = hpo.diagnose(hpo.run(stumps, sampler="grid", database=database, progress="none"))
     assert (both.counts[UNDERFIT], both.counts[FITS_WELL]) == (1, 1)
+
+
+def fold_scores(mean, noise=0.01, n=5):
+    return list(mean + noise * np.array([1.0, -1, 2, -2, 0])[:n])
+
+
+DUMMY = fold_scores(0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict", "reason"),
+    [
+        ([], CANNOT_TELL, "nothing that memorises less was tried"),
+        ([(fold_scores(1.0, 0.0), fold_scores(0.6))], CANNOT_TELL, "nothing that memorises less was tried"),
+        ([(fold_scores(0.7), fold_scores(0.55))], FITS_WELL, "nothing that memorises less does as well"),
+        ([(fold_scores(0.7), fold_scores(0.55)), (fold_scores(0.7), fold_scores(0.65))], OVERFIT, "does as well there"),
+        ([(fold_scores(0.9), fold_scores(0.7))], OVERFIT, "does as well there"),
+    ],
+)
+def test_who_knows_its_training_rows_by_heart_overfits_only_if_less_does_as_well(others, verdict, reason):
+    memorising = fold_scores(1.0, 0.0), fold_scores(0.65 if verdict != FITS_WELL else 0.7)
+    found = diagnosis(*memorising, DUMMY, others=[memorising, *others], perfect=1.0)
+    assert (found.verdict, reason in found.reason) == (verdict, True), found.reason
+
+
+def test_a_forest_on_noisy_labels_is_not_scolded(database):
+    from sklearn.ensemble import RandomForestClassifier
+
+    def data():
+        X, y = xor(400)
+        rng = np.random.default_rng(7)
+        return np.column_stack([X, rng.normal(size=(400, 4))]), np.where(rng.random(400) < 0.12, 1 - y, y)
+
+    model = RandomForestClassifier(40, random_state=0)
+    study = StudyDefinition("forest", data, model, {"max_depth": [None, 1, 2]}, "accuracy", split=FOLDS)
+    found = hpo.diagnose(hpo.run(study, sampler="grid", database=database, progress="none"))
+    assert found.winner.lost > 0.25
+    assert found.winner.verdict == FITS_WELL, found.sentence
+    assert "memorises" in found.sentence
 
 
 def test_a_winner_that_is_worse_than_the_reference_underfits(database):
@@ -146,7 +189,8 @@ def test_each_step_of_the_rule():
     fits = diagnosis(0.9 + 0.01 * wobble, 0.88 - 0.01 * wobble, dummy, perfect=1.0)
     assert (fits.verdict, fits.gap, fits.n_folds) == (FITS_WELL, pytest.approx(0.02), 5)
     assert fits.lost == pytest.approx(0.05)
-    assert diagnosis([1.0] * 5, 0.7 + 0.02 * wobble, dummy, perfect=1.0).verdict == OVERFIT
+    simpler = [([0.8] * 5, 0.7 + 0.02 * wobble)]
+    assert diagnosis([1.0] * 5, 0.7 + 0.02 * wobble, dummy, perfect=1.0, others=simpler).verdict == OVERFIT
     unsure = diagnosis([1.0] * 5, 0.8 + 0.4 * wobble, dummy, perfect=1.0)
     assert unsure.verdict == CANNOT_TELL
     assert unsure.gap < unsure.gap_margin
