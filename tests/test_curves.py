@@ -131,7 +131,7 @@ def test_a_level_that_fails_is_a_gap_in_the_curve(database):
     curve = hpo.validation_curve(ran(study, database, 1), "C")
     assert curve.frame["validation"].isna().tolist() == [True, False]
     assert "InvalidParameterError" in curve.frame["error"][0]
-    assert len(curve.chart.figure().data) >= 2
+    assert len(curve.chart.figure().panels[0].marks) >= 2
     assert "best on validation rows at 1" in curve.sentences[0]
 
 
@@ -238,7 +238,7 @@ def test_a_net_shows_its_own_history(database):
     without = hpo.training_curve(one(Net(has_validation=False), database, name="without"))
     assert without.frame["validation"].isna().all()
     assert "training rows alone" in without.rows
-    assert without.chart.figure().data
+    assert without.chart.figure().panels[0].marks
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_numbers_that_become_too_large_are_shown_until_there(database):
     curve = hpo.training_curve(one(Later(), database, load_diabetes, "r2", name="last"))
     assert np.isinf(curve.frame["train"]).tolist() == [False, False, False, True]
     assert "diverges" in curve.findings[0]
-    assert curve.chart.figure().data
+    assert curve.chart.figure().panels[0].marks
 
 
 def test_findings_on_curves_that_are_known():
