@@ -163,7 +163,7 @@ class StudyDatabase:
     def attributes(self, study_id: int) -> dict[str, Any]:
         """A run's attributes."""
         with clear_reading(self.name):
-            return dict(self.storage.get_study_user_attrs(study_id))
+            return records.checked(self.storage.get_study_user_attrs(study_id))
 
     def run_attributes(self, run: str) -> dict[str, Any]:
         """A run's attributes, or none where there is no such run."""
@@ -195,14 +195,19 @@ class StudyDatabase:
     def optuna_trials(self, study_id: int) -> list[FrozenTrial]:
         """A run's trials as Optuna reads them, in number order."""
         with clear_reading(self.name):
-            return self.storage.get_all_trials(study_id, deepcopy=False)
+            trials = self.storage.get_all_trials(study_id, deepcopy=False)
+            for trial in trials:
+                records.checked(trial.user_attrs)
+            return trials
 
     def trial(self, run: str, number: int) -> FrozenTrial | None:
         """One trial as Optuna reads it, or None where there is none."""
         with clear_reading(self.name):
             with contextlib.suppress(KeyError, UnknownRun):
                 trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id(run), number)
-                return self.storage.get_trial(trial_id)
+                trial = self.storage.get_trial(trial_id)
+                records.checked(trial.user_attrs)
+                return trial
             return None
 
     def version_hashes(self, study: str) -> dict[int, dict[str, str]]:

@@ -61,7 +61,7 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
     for column in ("complete", "failed", "pruned"):
         table[column] = table[column].fillna(0).astype(int)
     for column in ("version", "split", "seed", "budget"):
-        table[column] = pd.to_numeric(table[column]).astype("Int64")
+        table[column] = pd.to_numeric(table[column], errors="coerce").astype("Int64")
     table["best"] = table["best"].astype(float)
     table["state"] = _run_states(table)
     seconds = [c for c in ("fit_seconds", "score_seconds", "sampler_seconds") if c in table]
@@ -243,7 +243,8 @@ def _trial_attributes(connection: sa.Connection, ids: Any) -> pd.DataFrame:
     rows = _read(connection, sa.select(a.trial_id, a.key, a.value_json).where(a.trial_id.in_(ids)))
     table = rows.pivot(index="trial_id", columns="key", values="value_json").rename_axis(columns=None)
     for column in table:
-        table[column] = _decoded(table[column])
+        is_number = column in t.NUMBERS  # whatever else somebody wrote there
+        table[column] = pd.to_numeric(table[column], errors="coerce") if is_number else _decoded(table[column])
     return table
 
 
