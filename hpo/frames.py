@@ -56,6 +56,8 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
     for column in (*_IDENTITY, "budget", "metric", "metric_sign", "stopped"):
         if column not in table:
             table[column] = None
+    signs = table["metric_sign"].tolist()
+    table["metric_sign"] = [sign if isinstance(sign, (int, float)) and sign in (1, -1) else np.nan for sign in signs]
     foreign = table["metric_sign"].isna()  # whose attributes may have the names of ours
     table.loc[foreign, [*_IDENTITY, "budget", "metric", "stopped"]] = None
     for column in ("complete", "failed", "pruned"):

@@ -147,7 +147,7 @@ def checked(attributes: Mapping[str, Any]) -> dict[str, Any]:
     is_ours = "metric_sign" in attributes or "configuration" in attributes
     for key, value in attributes.items() if is_ours else ():
         is_right = isinstance(value, (int, float)) if key in NUMBERS else isinstance(value, str)
-        if key in NUMBERS | _TEXTS and value is not None and not is_right:
+        if key in NUMBERS | _TEXTS and (value is not None or key == "metric_sign") and not is_right:
             raise ValueError(f"{key} is {str(value)[:40]!r}")
     return dict(attributes)
 
