@@ -197,7 +197,8 @@ class StudyDatabase:
 
     def attributes(self, study_id: int) -> dict[str, Any]:
         """A run's attributes."""
-        return self._attributes(study_id, records.study_attributes)
+        with clear_reading(self.name):
+            return records.checked(self._attributes(study_id, records.study_attributes))
 
     def _attributes(self, study_id: int, table: sa.Table) -> dict[str, Any]:
         with self._reading() as connection:
@@ -239,10 +240,13 @@ class StudyDatabase:
         has_folds: bool = True,
     ) -> list[FrozenTrial]:
         """A run's trials as Optuna reads them, in number order, or parts of them; see :mod:`hpo.trial_columns`."""
-        with self._reading() as connection:
-            return trial_columns.read_trials(
+        with clear_reading(self.name), self._reading() as connection:
+            trials = trial_columns.read_trials(
                 connection, study_id, *where, attributes=attributes, has_params=has_params, has_folds=has_folds
             )
+            for trial in trials:
+                records.checked(trial.user_attrs)
+            return trials
 
     def trial(self, run: str, number: int) -> FrozenTrial | None:
         """One trial as Optuna reads it, or None where there is none."""

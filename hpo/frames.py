@@ -175,7 +175,9 @@ def _trial_attributes(connection: sa.Connection, studies: Any, places: _Places) 
     for rows in result.partitions():
         for key, (ids, texts) in _grouped(rows, 1).items():
             where, is_there = places.of(np.array(ids, dtype=np.int64))
-            values = _decoded(pd.Series(texts, dtype=object))
+            texts = pd.Series(texts, dtype=object)
+            is_number = key in t.NUMBERS  # whatever else somebody wrote there
+            values = pd.to_numeric(texts, errors="coerce") if is_number else _decoded(texts)
             values = np.asarray(values) if isinstance(values, pd.Series) else _objects(values)
             parts.setdefault(key, []).append((where[is_there], values[is_there]))
     return {key: _column(parts[key], places.n) for key in sorted(parts)}

@@ -80,6 +80,13 @@ file_ids = sa.Table("hpo_file", sa.MetaData(), sa.Column("id", sa.String(32), pr
 
 RUN_ID = "run_id"  # attribute of a run: an id of its own, which is never given again
 
+NUMBERS = frozenset({
+    "budget", "fit_seconds", "grid_size", "lag", "metric_sign", "model_size_mb", "n_model_parameters", "peak_memory_mb",
+    "predict_seconds", "sampler_seconds", "score_seconds", "seed", "split", "threads", "train_score", "version",
+})  # fmt: skip
+_TEXTS = frozenset({"configuration", "context", "duplicate_of", "error", "metric", "sampler", "study", "warnings"})
+_CHECKED = NUMBERS | _TEXTS
+
 # Statements are built once: building them took as long as running them.
 _IS_RUN = sa.exists().where(
     study_attributes.c.study_id == sa.bindparam("run"),
@@ -140,6 +147,20 @@ class TrialRecord:
         """A trial as Optuna has it, whose times are those of the local clock."""
         started = trial.datetime_start or datetime.now()
         return cls(trial, started.astimezone(), (trial.datetime_complete or started).astimezone(), {}, curves=curves)
+
+
+def checked(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a run or a trial of ours, whose numbers are numbers and whose text is text.
+
+    Raises:
+        ValueError: something else wrote them.
+    """
+    is_ours = "metric_sign" in attributes or "configuration" in attributes
+    for key, value in attributes.items() if is_ours else ():
+        is_right = isinstance(value, (int, float)) if key in NUMBERS else isinstance(value, str)
+        if key in _CHECKED and (value is not None or key == "metric_sign") and not is_right:
+            raise ValueError(f"{key} is {str(value)[:40]!r}")
+    return dict(attributes)
 
 
 def create_run(connection: sa.Connection, name: str, attributes: Mapping[str, Any]) -> RunKey:

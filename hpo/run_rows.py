@@ -1,6 +1,7 @@
 """Runs and what is asked of them, as plain values: what commands read that start in a moment."""
 
 import json
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -32,8 +33,10 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
         sa.select(t.studies.c.study_id, t.studies.c.study_name).order_by(t.studies.c.study_id)
     ):
         own, count, spent = attributes[study_id], counts.get(study_id), seconds.get(study_id)
-        if own.get("metric_sign") is None:
+        sign = own.get("metric_sign")
+        if not isinstance(sign, (int, float)) or sign not in (1, -1):
             own = {}  # somebody else's, whose attributes may have the names of ours
+        own |= {key: _whole(own.get(key)) for key in ("version", "split", "seed", "budget")}
         row = {"run": name, **{key: own.get(key) for key in IDENTITY}}
         numbers = {key: 0 if count is None else int(getattr(count, key) or 0) for key, _ in _STATES}
         row |= {"state": _run_state(sum(numbers.values()), own), **numbers, "budget": own.get("budget")}
@@ -43,6 +46,11 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
         row |= {key: None if count is None else getattr(count, key) for key in ("started", "finished")}
         rows.append(row)
     return rows
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number of ours; something else may have written another value there."""
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def _run_state(n_told: int, attributes: dict[str, Any]) -> str:
