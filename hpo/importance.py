@@ -12,6 +12,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hpo import records
+
 if TYPE_CHECKING:
     from hpo.runs import Run
 
@@ -58,13 +60,14 @@ def importances(run: "Run") -> Importances:
     """
     trials = [
         trial
-        for trial in run.database.optuna_trials(run.study_id)
+        for trial in run.database.optuna_trials(run.study_id, attributes=(), has_params=False, has_folds=False)
         if trial.state == TrialState.COMPLETE and trial.value is not None and math.isfinite(trial.value)
     ]
     if len(trials) < FEWEST_TRIALS:
         return Importances(pd.DataFrame(columns=_COLUMNS), len(trials), len(trials))
     every = max(1, math.ceil(len(trials) / MOST_TRIALS))
-    looked_at = trials[::every]
+    numbers = records.trials.c.number.in_([trial.number for trial in trials[::every]])
+    looked_at = run.database.optuna_trials(run.study_id, numbers, attributes=("fit_seconds",), has_folds=False)
     by_metric = _shares(looked_at, [float(trial.value or 0.0) for trial in looked_at])
     timed = [trial for trial in looked_at if "fit_seconds" in trial.user_attrs]
     by_seconds = _shares(timed, [float(trial.user_attrs["fit_seconds"]) for trial in timed])
