@@ -54,7 +54,7 @@ class Cost:
     @property
     def text(self) -> str:
         """For the table."""
-        return f"over {self.wall:.0f} s" if self.cpu is None else f"{self.cpu:.1f} s, {self.peak_mb:.0f} MB"
+        return f"ended after {self.wall:.0f} s" if self.cpu is None else f"{self.cpu:.1f} s, {self.peak_mb:.0f} MB"
 
 
 def grow(path: Path, n_trials: int) -> None:

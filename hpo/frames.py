@@ -102,9 +102,11 @@ class _Places:
 
     def of(self, ids: Any) -> tuple[Any, Any]:
         """The rows of these trials, and which of them are there: others may have come meanwhile."""
+        if not self.n:  # no trial was there, and others have come since
+            return np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids), dtype=bool)
         at = np.searchsorted(self._ids, ids)
         at[at == self.n] = 0
-        is_there = self._ids[at] == ids if self.n else np.zeros(len(ids), dtype=bool)
+        is_there = self._ids[at] == ids
         return self._positions[at], is_there
 
 

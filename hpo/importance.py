@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo import records
+
 if TYPE_CHECKING:
     from hpo.runs import Run
 
@@ -68,7 +70,11 @@ def importances(run: "Run") -> Importances:
 
     See :func:`importances_of_trials`, which the dashboard asks too: one product has one answer.
     """
-    return importances_of_trials(run.database.optuna_trials(run.study_id))
+    values = run.database.optuna_trials(run.study_id, attributes=(), has_params=False, has_folds=False)
+    complete = _complete(values)
+    numbers = records.trials.c.number.in_([trial.number for trial in _looked_at(complete)])
+    looked_at = run.database.optuna_trials(run.study_id, numbers, attributes=("fit_seconds",), has_folds=False)
+    return _importances(looked_at, len(complete))
 
 
 def importances_of_trials(trials: Sequence[FrozenTrial]) -> Importances:
@@ -81,14 +87,26 @@ def importances_of_trials(trials: Sequence[FrozenTrial]) -> Importances:
     in a run whose winner has another kernel. Scores are clipped at their lower quartile. The same trials give the same
     numbers.
     """
-    complete = [
+    complete = _complete(trials)
+    return _importances(_looked_at(complete), len(complete))
+
+
+def _complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [
         trial
         for trial in trials
         if trial.state == TrialState.COMPLETE and trial.value is not None and math.isfinite(trial.value)
     ]
-    if len(complete) < FEWEST_TRIALS:
-        return Importances(pd.DataFrame(columns=_COLUMNS), len(complete), len(complete))
-    looked_at = complete[:: max(1, math.ceil(len(complete) / MOST_TRIALS))]
+
+
+def _looked_at(complete: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
+    """The trials that are enough to tell: of many an even choice."""
+    return complete[:: max(1, math.ceil(len(complete) / MOST_TRIALS))]
+
+
+def _importances(looked_at: Sequence[FrozenTrial], n_complete: int) -> Importances:
+    if n_complete < FEWEST_TRIALS:
+        return Importances(pd.DataFrame(columns=_COLUMNS), n_complete, n_complete)
     space = _Space.of(looked_at)
     scores = np.array([float(trial.value or 0.0) for trial in looked_at])
     clipped = np.maximum(scores, np.quantile(scores, _CLIPPED))
@@ -100,7 +118,7 @@ def importances_of_trials(trials: Sequence[FrozenTrial]) -> Importances:
     by_seconds = _effects(space, timed, np.array([float(trial.user_attrs["fit_seconds"]) for trial in timed]))
     rows = [(name, *(found.get(name, math.nan) for found in (by_metric, within, by_seconds))) for name in space.ranges]
     frame = pd.DataFrame(rows, columns=_COLUMNS).sort_values("metric", ascending=False, kind="stable")
-    return Importances(frame.reset_index(drop=True), len(looked_at), len(complete))
+    return Importances(frame.reset_index(drop=True), len(looked_at), n_complete)
 
 
 # --- the space, as the trials show it ---

@@ -180,7 +180,8 @@ class RunLoop:
         units: list[Unit] = []
         if self._ended not in UNFINISHED:
             for trial in self._under_way.values():
-                if not trial.is_finished and not self._waits_for_an_equal(trial):
+                is_asked = len(trial.asked) + len(trial.results) >= self._n_folds  # as most are, beside many workers
+                if not is_asked and not trial.is_finished and not self._waits_for_an_equal(trial):
                     units += self._units(trial, unit_seconds)
         elif not any(trial.asked for trial in self._under_way.values()):
             for trial in self._under_way.values():
