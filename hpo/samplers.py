@@ -18,7 +18,6 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 
-from hpo.bayesian.sampler import BayesianSampler
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
 from hpo.grid import GridSampler
@@ -45,7 +44,7 @@ class SamplerKind:
         build: (space, seed, options) -> Optuna sampler.
         options: names that may be given in parentheses.
         is_per_run: one object serves the whole run, because its proposals depend on the trial's number and
-            on what was tried only; otherwise one is made afresh for each trial, from a seed of its own.
+            on the earlier trials only; otherwise one is made afresh for each trial, from a seed of its own.
         is_adaptive: whether proposals depend on the results so far.
         supports_conditions: whether conditional hyperparameters are modelled.
         searches: what it proposes from.
@@ -74,6 +73,14 @@ def _build_tpe(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> Bas
 
 def _build_cmaes(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
     return CmaEsSampler(**options, seed=seed, warn_independent_sampling=False)
+
+
+def _build_auto(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
+    from hpo.bayesian.sampler import (
+        BayesianSampler,
+    )  # scipy takes half a second, which other samplers need not wait for
+
+    return BayesianSampler(space, seed)
 
 
 def _refuses_cmaes(space: SearchSpace) -> str | None:
@@ -110,7 +117,7 @@ SAMPLERS: dict[str, SamplerKind] = {
     ),
     "auto": SamplerKind(
         "Bayesian optimization with a Gaussian process, made for the first hundred trials of any space",
-        lambda space, seed, options: BayesianSampler(space, seed),
+        _build_auto,
         is_per_run=True,
         fewest_trials=10,
     ),
