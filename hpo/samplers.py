@@ -19,7 +19,6 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
-from hpo.bayesian.sampler import BayesianSampler
 from hpo.chosen_trials import choose_trials
 from hpo.cma_es import ReplayedCmaEs
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
@@ -48,7 +47,7 @@ class SamplerKind:
         build: (space, seed, options) -> Optuna sampler.
         options: names that may be given in parentheses.
         is_per_run: one object serves the whole run, because its proposals depend on the trial's number and
-            on what was tried only; otherwise one is made afresh for each trial, from a seed of its own.
+            on the earlier trials only; otherwise one is made afresh for each trial, from a seed of its own.
         is_adaptive: whether proposals depend on the results so far.
         supports_conditions: whether conditional hyperparameters are modelled.
         searches: what it proposes from.
@@ -79,6 +78,12 @@ def _build_tpe(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> Bas
 
 def _build_cmaes(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
     return ReplayedCmaEs(**options, seed=seed, warn_independent_sampling=False)
+
+
+def _build_auto(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
+    from hpo.bayesian.sampler import BayesianSampler  # scipy takes half a second, which others need not wait for
+
+    return BayesianSampler(space, seed)
 
 
 def _refuses_cmaes(space: SearchSpace) -> str | None:
@@ -116,7 +121,7 @@ SAMPLERS: dict[str, SamplerKind] = {
     ),
     "auto": SamplerKind(
         "Bayesian optimization with a Gaussian process, made for the first hundred trials of any space",
-        lambda space, seed, options: BayesianSampler(space, seed),
+        _build_auto,
         is_per_run=True,
         fewest_trials=10,
     ),

@@ -16,7 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from hpo import Categorical, Float, Int, SearchSpace
-from hpo.bayesian.acquisition import edge_cost, log_expected_improvement, mutated, searched
+from hpo.bayesian.acquisition import edge_cost, log_expected_improvement, mutated, repetition_cost, searched
 from hpo.bayesian.belief import believe, fitted_on, remembered
 from hpo.bayesian.coordinates import Coordinates
 from hpo.bayesian.design import design
@@ -247,6 +247,14 @@ def test_expected_improvement_falls_smoothly_where_it_underflows():
     assert np.isfinite(found).all()
     assert (np.diff(found) < 0).all()
     np.testing.assert_allclose(found[-1], -(z[-1] ** 2) / 2, rtol=1e-6)
+
+
+def test_a_place_of_which_noise_alone_is_unknown_costs():
+    deviation, noise = np.array([1e-6, 0.05, 1.0, 1e3]), 0.05**2
+    factor = 1 - np.sqrt(noise) / np.sqrt(deviation**2 + noise)
+    np.testing.assert_allclose(repetition_cost(deviation, noise)[1:], -np.log(factor)[1:], rtol=1e-9)
+    assert (np.diff(repetition_cost(deviation, noise)) < 0).all()
+    assert repetition_cost(deviation, noise)[-1] < 1e-4
 
 
 def test_edges_cost_and_the_middle_does_not():

@@ -35,6 +35,19 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
     return found
 
 
+def repetition_cost(deviation: Array, noise: float) -> Array:
+    """-ln(1 - tau / sqrt(deviation^2 + tau^2)), tau^2 the noise: what a place costs of which noise alone is unknown.
+
+    Without it a plateau whose height is known is looked at again and again, for its noise looks like improvement
+    (the factor of Huang et al. 2006, "Global optimization of stochastic black-box systems via sequential kriging
+    meta-models", equation 8).
+    """
+    total = np.sqrt(deviation * deviation + noise)
+    # 1 - tau / total = deviation^2 / (total (total + tau)), which does not cancel
+    cost: Array = np.log(total) + np.log(total + np.sqrt(noise)) - 2 * np.log(deviation)
+    return cost
+
+
 def edge_cost(rows: Array, is_choice: Mask) -> Array:
     """The sum of (2u - 1)^8 over active numbers: a model that knows nothing there is most curious about edges."""
     squared = np.square(np.nan_to_num(2 * rows[:, ~is_choice] - 1))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpo.bayesian.acquisition import edge_cost, log_expected_improvement
+from hpo.bayesian.acquisition import edge_cost, log_expected_improvement, repetition_cost
 from hpo.bayesian.coordinates import Array, Coordinates, Positions
 from hpo.bayesian.history import Known
 from hpo.bayesian.surrogate import Surrogate, fit
@@ -32,10 +32,11 @@ class Belief:
     parents: Array
 
     def promise(self, rows: Array) -> Array:
-        """What rows promise: the logarithm of their expected improvement, less what edges cost; shape [n]."""
+        """The logarithm of the expected improvement at rows, less what repetition and edges cost; shape [n]."""
         mean, deviation = self.surrogate.predict(rows)
         gain = log_expected_improvement(mean, deviation, self.best)
-        return gain - edge_cost(rows, self.coordinates.is_choice)
+        again = repetition_cost(deviation, self.surrogate.covariance.noise)
+        return gain - again - edge_cost(rows, self.coordinates.is_choice)
 
 
 def believe(coordinates: Coordinates, known: Known, rng: np.random.Generator) -> Belief:
