@@ -1,5 +1,7 @@
 """optuna-dashboard and the comparisons of one database, as one site."""
 
+import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,10 +14,12 @@ from hpo.comparison_site import ComparisonSite
 from hpo.database import StudyDatabase
 from hpo.freshness import Answers, Changes, collect, with_insertion
 from hpo.guards import WSGI, Environ
-from hpo.importance import importances_of_trials
+from hpo.importance import Importances, importances_of_trials
 from hpo.run_note import PATH, run_note
 from hpo.safe_csv import safe_csv
 from hpo.stored_runs import StoredRun
+
+_IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances")
 
 # In the blue bar of each of optuna-dashboard's pages; its Content-Security-Policy allows styles, and no script here.
 _LINK = """<nav id="hpo" aria-label="Comparisons" title="{said}"
@@ -36,7 +40,7 @@ class Browser:
     def __init__(self, database: StudyDatabase, *, writable: bool) -> None:
         self._database = database
         self._changes = Changes(database.engine)
-        self._importances: dict[int, tuple[int, str]] = {}  # run -> its trials then, and what decides
+        self._importances: dict[int, tuple[int, Importances]] = {}  # run -> its trials then, and what decides
         self._comparisons = ComparisonSite(database, self._changes)
         storage = BrowsedStorage(database.storage, writable=writable, note=self._note)
         self._app = Answers(optuna_dashboard.wsgi(storage), self._changes)
@@ -52,6 +56,12 @@ class Browser:
             return self._csv(environ, start_response)
         if path == PATH.rstrip("/") or path.startswith(PATH):
             return self._comparisons(environ, start_response)
+        asked = _IMPORTANCES.fullmatch(path)
+        if asked is not None:
+            answer = self._importances_page(int(asked[1]))
+            if answer is not None:
+                start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
+                return [answer]
         if path == "/dashboard" or path.startswith("/dashboard/"):
             return self._pages(environ, start_response)
         return self._app(environ, start_response)
@@ -86,13 +96,30 @@ class Browser:
             for other in self._comparisons.runs()
             if (other.name.versioned_study, other.name.sampler, other.name.split) == place
         )
-        return run_note(run, best, next(reference, None), self._importance(run))
+        return run_note(run, best, next(reference, None), self._importance(run).sentence)
 
-    def _importance(self, run: StoredRun) -> str:
+    def _importance(self, run: StoredRun) -> Importances:
         """What decides, computed anew when a run has more trials."""
         known = self._importances.get(run.study_id)
         if known is None or known[0] != run.n_told:
             trials = self._database.storage.get_all_trials(run.study_id, deepcopy=False)
-            known = run.n_told, importances_of_trials(trials).sentence
+            known = run.n_told, importances_of_trials(trials)
             self._importances[run.study_id] = known
         return known[1]
+
+    def _importances_page(self, study_id: int) -> bytes | None:
+        """What optuna-dashboard's figure of importance asks for, with our numbers: one product, one answer.
+
+        None for studies that are not runs of ours.
+        """
+        run = next((run for run in self._comparisons.runs() if run.study_id == study_id), None)
+        if run is None:
+            return None
+        trials = self._database.storage.get_all_trials(study_id, deepcopy=False)
+        kinds = {name: type(d).__name__ for trial in trials for name, d in trial.distributions.items()}
+        shares = [
+            {"name": row["hyperparameter"], "importance": row["metric"], "distribution": kinds[row["hyperparameter"]]}
+            for row in self._importance(run).rows()
+            if row["metric"] == row["metric"]
+        ]
+        return json.dumps({"param_importances": [shares]}).encode()

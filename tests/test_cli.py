@@ -158,8 +158,9 @@ def test_one_trial_and_one_repetition_are_said_and_drawn(folder, capsys):
     arguments = ["compare", "quick.py", "--samplers", "random,qmc", "--repetitions", "1", *ALONE]
     ok(capsys, *arguments, "--trials", "1", "--output", "r.html")
     assert "1 repetition of 1 trial." in (folder / "r.html").read_text()
-    axis = next(line for line in ok(capsys, *arguments, "--trials", "3").splitlines() if line.split()[:2] == ["|", "1"])
-    assert axis.split() == ["|", "1", "2", "3"]
+    lines = ok(capsys, *arguments, "--trials", "3").splitlines()
+    axis = next(line for line in lines if line.split()[:2] == ["trial", "1"])
+    assert axis.split() == ["trial", "1", "2", "3"]
     assert "quick/qmc/split0-seed0: 3 trials" in ok(capsys, "run", "quick.py", "--sampler", "qmc", "--trials", "3")
     assert f"{RUN}: 3 trials" in ok(capsys, "run", "quick.py", "--sampler", "random", "--trials", "1")
     assert "with its 1 trial\n" in ok(capsys, "delete", "quick/reference/split0-seed0", "--yes")

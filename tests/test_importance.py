@@ -1,11 +1,15 @@
 """Importance against truths that are known: which hyperparameter decides, and how much."""
 
+import json
 import math
 
 import numpy as np
 import optuna
 import pytest
+from conftest import tree_study
+from test_dashboard import Served
 
+import hpo
 from hpo.importance import importances_of_trials
 
 KERNELS = ["linear", "rbf", "poly"]
@@ -108,3 +112,27 @@ def test_without_conditions_both_columns_are_the_same_and_the_same_trials_give_t
     frame = importances_of_trials(trials).frame
     assert frame["within_branch"].equals(frame["metric"])
     assert frame.equals(importances_of_trials(trials).frame)
+
+
+def test_hpo_show_python_the_dashboard_and_its_notes_say_the_same(tmp_path):
+    path = tmp_path / "study.db"
+    with hpo.StudyDatabase(path) as database:
+        run = hpo.run(tree_study(), sampler="random", trials=12, database=database, progress="none")
+        expected = hpo.importances(run)
+        study_id = run.study_id
+    dashboard = Served(path, "--port", "0")
+    try:
+        status, body = dashboard.ask(f"/api/studies/{study_id}/param_importances")
+        assert status == 200
+        (shares,) = json.loads(body)["param_importances"]
+        assert [(one["name"], one["importance"]) for one in shares] == [
+            (row["hyperparameter"], row["metric"]) for row in expected.rows() if not math.isnan(row["metric"])
+        ]
+        assert all(one["distribution"].endswith("Distribution") for one in shares)
+        _, page = dashboard.ask(f"/api/studies/{study_id}")
+        first = expected.sentence.split(", ")[0].split()[-1].rstrip("%")
+        assert "importance for the score" in json.loads(page)["note"]["body"]
+        assert first in json.loads(page)["note"]["body"]
+        assert dashboard.ask("/api/studies/99/param_importances")[0] == 404
+    finally:
+        dashboard.end()

@@ -1,12 +1,16 @@
 """The sealed test rows are opened for finished incumbents only, and every opening is counted."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from conftest import tree_study
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
+from hpo import records
 from hpo.database import StudyDatabase
 from hpo.engine import InProcess
 from hpo.evaluation import Problem
@@ -130,3 +134,24 @@ def test_the_seal_is_opened_one_by_one_until_the_user_wants_an_end(database, tre
     assert score_on_test(session, engine, finalists[n_scored:]) == 6 - n_scored
     with StudyDatabase(database.url) as again:
         assert set(again.test_scores("iris-tree")["configuration"]) == set(frame["configuration"])
+
+
+def test_what_an_older_version_scored_is_scored_again_row_by_row_and_keeps_its_score(database, tree):
+    hpo.compare(tree, database=database, **PLAN)
+    before = database.test_scores("iris-tree")
+    assert before["row_values"].str.len().gt(0).all()
+    with database.engine.begin() as connection:  # as it was stored before
+        for row in connection.execute(sa.select(records.test_scores)).all():
+            result = json.loads(row.result)
+            del result["row_values"]
+            same = records.test_scores.c.configuration == row.configuration
+            same &= records.test_scores.c.context == row.context
+            connection.execute(records.test_scores.update().where(same).values(result=json.dumps(result)))
+    older = hpo.compare(tree, database=database, runs_missing=False, **PLAN)
+    assert older.has_test
+    assert older.worth["row_luck"].isna().all()
+    assert any("what an older version scored, hpo compare scores again" in warning for warning in older.warnings())
+    again = hpo.compare(tree, database=database, **PLAN)
+    pd.testing.assert_frame_equal(database.test_scores("iris-tree"), before)
+    assert again.worth["row_luck"].notna().all()
+    assert (again.table["test_low"] < again.table["test"]).all()
