@@ -320,7 +320,7 @@ class _Hasher:
             return False
         distribution = None if module is None else distribution_of(module.__name__)
         if distribution is not None:
-            self.distributions[distribution.name] = distribution.version
+            self.distributions |= [distribution]
         return True
 
     def add_class(self, value: type, path: str) -> None:
@@ -379,7 +379,7 @@ class _Hasher:
         for module_name, names in names_imported(function).items():
             distribution = distribution_of(module_name)
             if distribution is not None and module_name not in sys.modules:  # a library that is not loaded yet
-                self.distributions[distribution.name] = distribution.version
+                self.distributions |= [distribution]
                 continue
             module = imported(module_name)
             if module is None or self._is_library(module):

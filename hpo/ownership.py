@@ -29,15 +29,21 @@ def is_library(module: types.ModuleType | None) -> bool:
     return _is_installed(name, str(file))
 
 
-def distribution_of(module_name: str) -> metadata.Distribution | None:
-    """Return the installed distribution that a module comes from, or None: Python's own, or nobody's.
+def distribution_of(module_name: str) -> tuple[str, str] | None:
+    """Return name and version of the installed distribution that a module comes from; None: Python's own, or nobody's.
 
     Example:
-        >>> distribution_of("sklearn.svm").name
+        >>> distribution_of("sklearn.svm")[0]
         'scikit-learn'
     """
-    found = _distributions(tuple(sys.path)).get(module_name.partition(".")[0])
-    return found[0] if found else None
+    return _name_and_version(module_name.partition(".")[0], tuple(sys.path))
+
+
+@functools.cache
+def _name_and_version(package: str, path: tuple[str, ...]) -> tuple[str, str] | None:
+    # Kept, because each look at a distribution's name or version parses its metadata.
+    found = _distributions(path).get(package)
+    return (found[0].name, found[0].version) if found else None
 
 
 @functools.cache
