@@ -147,7 +147,7 @@ class Told:
         """Take note of the next trial."""
         self.n += 1
         if "duplicate_of" not in trial.user_attrs:  # whose seconds were another's
-            self.seconds += sum(float(trial.user_attrs.get(name, 0.0)) for name in SECONDS)
+            self.seconds += sum(float(trial.user_attrs.get(name) or 0.0) for name in SECONDS)
         if trial.state != TrialState.COMPLETE or trial.value is None:
             return
         if self._complete is not None:

@@ -304,7 +304,9 @@ def read_held(connection: sa.Connection, study_id: int) -> dict[tuple[int, str],
     """What is held for a run: (number, configuration) -> fold -> result."""
     found: dict[tuple[int, str], dict[int, dict[str, Any]]] = {}
     for row in connection.execute(sa.select(held).where(held.c.study_id == study_id)):
-        found.setdefault((row.number, row.configuration), {})[row.fold] = json.loads(row.result)
+        result = from_json(row.result)
+        if isinstance(result, dict):  # something else may have written here
+            found.setdefault((row.number, row.configuration), {})[row.fold] = result
     return found
 
 
@@ -312,7 +314,9 @@ def read_curves(connection: sa.Connection, study_id: int) -> dict[int, dict[int,
     """What a pruner saw of a run's trials: number -> fold -> learning curve."""
     found: dict[int, dict[int, LearningCurve]] = {}
     for row in connection.execute(sa.select(learning_curves).where(learning_curves.c.study_id == study_id)):
-        stored = json.loads(row.curve)
+        stored = from_json(row.curve)
+        if not isinstance(stored, dict) or not {"steps", "scores", "state"} <= stored.keys():
+            continue  # something else wrote it
         curve = LearningCurve(tuple(stored["steps"]), tuple(stored["scores"]), stored["state"])
         found.setdefault(row.number, {})[row.fold] = curve
     return found
@@ -329,8 +333,8 @@ def write_test_score(
     same = (table.context == context) & (table.configuration == configuration)
     known = connection.execute(sa.select(table.result).where(same)).scalar()
     if known is not None:
-        stored = json.loads(known)
-        if "row_values" not in stored:
+        stored = from_json(known)
+        if isinstance(stored, dict) and "row_values" not in stored:
             stored["row_values"] = result.get("row_values")
             connection.execute(test_scores.update().where(same).values(result=json.dumps(stored)))
     else:
@@ -351,7 +355,7 @@ def write_look(connection: sa.Connection, study: str, what: Mapping[str, Any]) -
 def read_looks(connection: sa.Connection, study: str) -> list[dict[str, Any]]:
     """What was looked at of a study (with its version), the earliest first."""
     query = sa.select(looks.c.what).where(looks.c.study == study).order_by(looks.c.seen)
-    return [json.loads(what) for what in connection.scalars(query)]
+    return [found for what in connection.scalars(query) if isinstance(found := from_json(what), dict)]
 
 
 def _is_stored(connection: sa.Connection, study_id: int, record: TrialRecord) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpo.definition import RESERVED_ATTRIBUTES
+from hpo.json_text import from_json
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Evaluation:
             fit_seconds=attributes["fit_seconds"],
             score_seconds=attributes["score_seconds"],
             peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
-            warnings=json.loads(attributes.get("warnings", "{}")),
+            warnings=_counts(attributes.get("warnings")),
             train_fold_scores=train_fold_scores(attributes),
             n_model_parameters=attributes.get("n_model_parameters"),
             predict_seconds=attributes.get("predict_seconds"),
@@ -159,9 +160,15 @@ class Evaluation:
 
 def train_fold_scores(attributes: Mapping[str, Any]) -> tuple[float, ...]:
     """The training score of each fold among a trial's attributes; empty where only their mean was stored."""
-    if "train_fold_scores" in attributes:
-        return tuple(json.loads(attributes["train_fold_scores"]))
-    return ()
+    stored = from_json(attributes.get("train_fold_scores"))  # anybody may have written to the database
+    is_right = isinstance(stored, list) and all(isinstance(score, (int, float)) for score in stored)
+    return tuple(stored) if is_right else ()
+
+
+def _counts(stored: Any) -> dict[str, int]:
+    """Category of warnings -> count, as stored."""
+    found = from_json(stored)
+    return {k: v for k, v in found.items() if isinstance(v, int)} if isinstance(found, dict) else {}
 
 
 def combine(metric: str, results: Sequence[FoldResult], *, pruned_at: str | None = None) -> Evaluation:

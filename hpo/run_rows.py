@@ -109,7 +109,7 @@ def version_hashes(connection: sa.Connection, study: str) -> dict[int, dict[str,
     )
     versions: dict[int, dict[str, str]] = {}
     for name, key, value in rows:
-        versions.setdefault(RunName.parse(name).version, {})[key.removeprefix("hash_")] = from_json(value)
+        versions.setdefault(RunName.parse(name).version, {})[key.removeprefix("hash_")] = str(from_json(value))
     return versions
 
 

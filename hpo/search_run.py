@@ -15,6 +15,7 @@ from hpo.database import StudyDatabase, as_database
 from hpo.definition import changed_versions, versions
 from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged
 from hpo.fingerprint import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
+from hpo.json_text import from_json
 from hpo.proposals import Proposal, WorkingStudy
 from hpo.pruning import Pruning, Watched
 from hpo.records import RunKey, TrialRecord
@@ -204,8 +205,9 @@ class SearchRun:
         self.candidates.append(candidate)
         self._told.add(candidate.key)
         if _FOLDS in trial.user_attrs:
-            folds = json.loads(trial.user_attrs[_FOLDS])
-            self.outs[candidate.key] = dict(enumerate(folds))
+            folds = from_json(trial.user_attrs[_FOLDS])
+            if isinstance(folds, list) and all(isinstance(fold, dict) for fold in folds):
+                self.outs[candidate.key] = dict(enumerate(folds))
         if "pruned_at" in trial.user_attrs:
             self._pruned[candidate.key] = str(trial.user_attrs["pruned_at"])
         if self.pruning is not None:

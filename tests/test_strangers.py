@@ -102,8 +102,8 @@ def test_a_planted_pickle_runs_nowhere(filled, tmp_path, table, column, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("value", ["null"])
-@pytest.mark.parametrize("column", [4])
+@pytest.mark.parametrize("value", ["null", "{", "NaN", "[1]", '"\\ud800"'])
+@pytest.mark.parametrize("column", [0, 2, 4])
 def test_what_cannot_be_read_is_one_clear_line(filled, tmp_path, column, value, capsys):
     path = tmp_path / "y.db"
     assert planted(filled, path, *VALUES[column], value)
