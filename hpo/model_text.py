@@ -24,10 +24,18 @@ def show_exported(exported: "Exported", path: str) -> None:
         f"trial {exported.trial} of {exported.run}, trained on training and validation rows in "
         f"{format_duration(exported.fit_seconds)}"
     )
-    rows = [["validation rows", metric.text(exported.value)], ["reference, there", metric.text(exported.reference)]]
+    rows = [["validation rows", metric.text(exported.value), metric.text(exported.reference)]]
     if exported.test is not None:
-        rows.append(["sealed test rows", metric.text(exported.test)])
-    table([f"{metric.label} ({metric.direction})", ""], rows)
+        rows.append(
+            [
+                "sealed test rows",
+                metric.text(exported.test, exported.test_error),
+                metric.text(exported.reference_test, exported.reference_test_error),
+            ]
+        )
+    table([f"{metric.label} ({metric.direction})", "this model", "reference"], rows)
+    if exported.test_error is not None:
+        say(f"± is the 95% interval for other test rows. {exported.reading}".rstrip())
     say(exported.about_test)
     if exported.warnings:
         say("warnings of the fit: " + ", ".join(f"{count} {name}" for name, count in exported.warnings.items()))

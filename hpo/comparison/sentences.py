@@ -282,7 +282,13 @@ def _quantile(comparison: "Comparison", label: str) -> str:
 
 def _of_test(comparison: "Comparison") -> list[str]:
     said = []
-    if not comparison.has_test and comparison.repetitions > 1:
+    fewest = comparison.plan.fewest_repetitions
+    if not comparison.has_test and comparison.repetitions < fewest:
+        said.append(
+            f"the sealed test rows were not scored: {counted(comparison.repetitions, 'repetition')} can never reach a "
+            f"verdict ({fewest} is the minimum); scores here are of validation rows, which flatter what is tuned"
+        )
+    elif not comparison.has_test and comparison.repetitions > 1:
         said.append(
             "the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned"
         )
