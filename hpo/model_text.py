@@ -113,12 +113,13 @@ def show_new(study: "NewStudy", to: str | None) -> None:
     for column, why in study.leaks.items():
         say(f"    look twice: {one_line(column)} {why}; drop it if it is not known beforehand")
     for column in columns.keys[:1]:
-        say(f"    several rows are about the same {one_line(column)}: a split by groups keeps them together")
+        say(f"    {one_line(column)} repeats: to keep its rows together, split by groups (the script says how)")
     for column in [*columns.dates][:1]:
-        kept = "" if columns.keeps_dates else "; --dates learns from year, month and weekday"
-        say(f"    are later rows predicted from earlier ones, by {one_line(column)}? A split in time does so{kept}")
-    if columns.keys or columns.dates:
-        say("    how to split so is said in the script")
+        kept = "" if columns.keeps_dates else "; --dates learns from year, month and day of the week"
+        say(
+            f"    {one_line(column)} has dates: to predict later rows from earlier ones, split by time "
+            f"(the script says how){kept}"
+        )
     say(f"run it: hpo run {shlex.quote(study.name if to is None else to)}")
 
 

@@ -104,7 +104,7 @@ def test_rows_without_a_target_leave_no_gap_in_a_key(folder, capsys):
 def test_repeated_ids_suggest_groups_and_the_script_says_how(folder, capsys):
     study, said, script = written(table(patient_id=np.arange(N) % 30 + 7000), capsys)
     assert list(study.load().X) == ["a", "b"]
-    assert "several rows are about the same patient_id" in said
+    assert "patient_id repeats" in said
     assert 'hpo.Data(X, y, groups=table["patient_id"])' in script.replace("\n# ", " ")
     grouped = script.replace(
         "return table[NUMERIC], table[TARGET]",
@@ -161,7 +161,7 @@ def test_dates_suggest_an_order_in_time_and_are_learned_from_when_kept(folder, c
     frame = table(ordered=days.dt.strftime("%d.%m.%Y"))
     study, said, script = written(frame, capsys)
     assert "ordered (dates)" in said
-    assert "later rows" in said
+    assert "to predict later rows" in said
     assert 'sort the table by "ordered"' in script.replace("\n# ", " ")
     assert list(study.load().X) == ["a", "b"]
     Path("mine.py").unlink()

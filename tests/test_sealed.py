@@ -92,7 +92,7 @@ def test_nothing_is_opened_where_no_verdict_can_be_reached(database, tree, respl
     few = hpo.compare(tree, database=database, resplit=resplit, **{**PLAN, "repetitions": fewest - 1})
     assert database.test_scores("iris-tree").empty
     said = " ".join(few.warnings())
-    assert f"{fewest - 1} repetitions can never reach a verdict ({fewest} is the minimum)" in said
+    assert f"{fewest - 1} repetitions can never reach a verdict" in said
     enough = hpo.compare(tree, database=database, resplit=resplit, **{**PLAN, "repetitions": fewest})
     assert enough.has_test
     assert not database.test_scores("iris-tree").empty
