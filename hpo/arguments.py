@@ -43,6 +43,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     new.add_argument("--csv", metavar="FILE", required=True, help="the data: a header and one row for each example")
     new.add_argument("--target", metavar="COLUMN", required=True, help="what is to be predicted")
     new.add_argument("--task", choices=("classification", "regression"), help="default: as the target's values say")
+    new.add_argument("--dates", action="store_true", help="learn from year, month and weekday of dates")
     new.add_argument("--to", metavar="FILE.py", help="where the script goes; default: studies/NAME.py here")
 
     run = add("run", "run a study with one sampler, or resume it, up to its budget")

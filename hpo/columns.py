@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hpo.dates import are_dates, date_format
 from hpo.errors import InvalidOption
 from hpo.units import counted
 
@@ -19,9 +20,9 @@ _FEWEST_OF_CLASS = 3  # one to train, one to validate, one to test
 _ROWS_A_CLASS = 5  # a fifth of the rows is the test, which is to have every class
 _MOST_CLASSES = 10  # of whole numbers; with more values they are an amount
 _MOST_NAMED = 12  # columns that a message lists
-_DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]+\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}.*)?"
-)
+_MOST_GAPS = 1.25  # times as many numbers as rows are a sequence from which rows were deleted
+_ROWS_A_KEY = 50  # with more rows each, it is a code (of a country, of a shop) that says something about new rows
+_DATES, _KEY = "dates", "names what several rows are about"
 _IDENTIFIER = re.compile(r"(.*[\W_])?(id|uuid|guid|key|index|row)|.*[a-z]I[dD]", re.DOTALL)
 
 
@@ -48,11 +49,22 @@ class Target:
 
 @dataclass(frozen=True)
 class Columns:
-    """The other columns by what they are; ``left_out`` is name -> why."""
+    """The other columns by what they are.
+
+    Attributes:
+        numeric, categorical: names of those that are learned from.
+        left_out: name -> why.
+        dates: name -> format of those dates that can be read, kept or not.
+        keys: those that name what several rows are about: a customer, a patient.
+        keeps_dates: whether year, month and weekday of ``dates`` are learned from.
+    """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     left_out: Mapping[str, str]
+    dates: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    keeps_dates: bool = False
 
 
 def find_target(frame: pd.DataFrame, name: str, task: str | None = None) -> Target:
@@ -91,6 +103,11 @@ def find_target(frame: pd.DataFrame, name: str, task: str | None = None) -> Targ
             f"the target {name!r} has dates, as {str(values.iloc[0])!r}: make numbers or classes of them"
         )
     is_whole = is_number and bool((values % 1 == 0).all())
+    if is_whole and values.is_unique and (_are_in_sequence(values) or _is_identifier(name)):
+        raise InvalidOption(
+            f"the target {name!r} numbers the rows, from {values.iloc[0]:.0f} on: nothing can be learned from that; "
+            "name the column to predict"
+        )
     if task is None:
         most = min(_MOST_CLASSES, len(values) // _ROWS_A_CLASS)
         are_classes = not is_number or (is_whole and values.nunique() <= most)
@@ -120,18 +137,29 @@ def find_target(frame: pd.DataFrame, name: str, task: str | None = None) -> Targ
     return Target(name, task, len(values), n_missing, len(counts), int(counts.iloc[-1]), dtype)
 
 
-def sort_columns(frame: pd.DataFrame, target: Target) -> Columns:
+def sort_columns(frame: pd.DataFrame, target: Target, *, keep_dates: bool = False) -> Columns:
     """What the columns beside the target are, judged by the rows that have a target.
+
+    Args:
+        frame: the table.
+        target: what is predicted.
+        keep_dates: whether year, month and weekday of dates are to be learned from.
 
     Raises:
         InvalidOption: none can be used, or one has infinite values.
     """
     rows = frame[frame[target.name].notna()]
-    numeric, categorical, left_out = [], [], {}
+    numeric, categorical, left_out, dates, keys = [], [], {}, {}, []
     for name in map(str, frame.columns.drop(target.name)):
         _check_finite(rows[name].dropna())
-        reason = _why_left_out(name, rows[name])
-        if reason is not None:
+        reason = _why_left_out(name, rows[name], frame[name])
+        if reason == _DATES and (form := date_format(rows[name].dropna())) is not None:
+            dates[name] = form
+        if reason == _KEY:
+            keys.append(name)
+        if reason == _DATES and keep_dates and name in dates:
+            numeric += date_parts(name)
+        elif reason is not None:
             left_out[name] = reason
         elif _is_number(rows[name]):
             numeric.append(name)
@@ -140,11 +168,16 @@ def sort_columns(frame: pd.DataFrame, target: Target) -> Columns:
     if not numeric and not categorical:
         reasons = ", ".join(f"{name!r} ({reason})" for name, reason in [*left_out.items()][:_MOST_NAMED])
         raise InvalidOption(f"no column can be learned from: {reasons}")
-    return Columns(tuple(numeric), tuple(categorical), left_out)
+    return Columns(tuple(numeric), tuple(categorical), left_out, dates, tuple(keys), keep_dates and bool(dates))
 
 
-def _why_left_out(name: str, column: "pd.Series[Any]") -> str | None:
-    """Why a column cannot be used as it is, or None."""
+def date_parts(name: str) -> list[str]:
+    """The columns that a date becomes."""
+    return [f"{name} year", f"{name} month", f"{name} day_of_week"]
+
+
+def _why_left_out(name: str, column: "pd.Series[Any]", whole: "pd.Series[Any]") -> str | None:
+    """Why a column cannot be used as it is, or None; ``whole`` has the rows without a target, too."""
     values = column.dropna()
     n_distinct = values.nunique()
     if values.empty:
@@ -153,21 +186,34 @@ def _why_left_out(name: str, column: "pd.Series[Any]") -> str | None:
         return "one value only"
     if _is_number(values):
         is_whole = bool((values % 1 == 0).all())
-        if is_whole and n_distinct == len(column) and _numbers_rows(name, values):
+        if is_whole and n_distinct == len(column) and _numbers_rows(name, whole.dropna()):
             return "numbers the rows"
-        return None
+        return _KEY if is_whole and _is_shared_key(name, values) else None
     if _are_truth_values(values):
         return None
     if _are_dates(values):
-        return "dates"
+        return _DATES
+    if _is_shared_key(name, values):
+        return _KEY
     if n_distinct > max(_MOST_CLASSES, len(values) / 2):
         return f"text: {n_distinct} of {len(values)} differ"
     return None
 
 
 def _numbers_rows(name: str, values: "pd.Series[Any]") -> bool:
-    """Whether distinct whole numbers only tell rows apart."""
-    return bool(values.max() - values.min() == len(values) - 1) or _is_identifier(name)
+    """Whether distinct whole numbers only tell rows apart: they leave no gap, or rise with a few, or are called so."""
+    return values.max() - values.min() == len(values) - 1 or _are_in_sequence(values) or _is_identifier(name)
+
+
+def _are_in_sequence(values: "pd.Series[Any]") -> bool:
+    """Whether they count the rows, from anywhere on; rows may have been deleted since."""
+    return bool(values.is_monotonic_increasing and values.max() - values.min() < _MOST_GAPS * len(values))
+
+
+def _is_shared_key(name: str, values: "pd.Series[Any]") -> bool:
+    """Whether each value names what a few rows are about, so that they are no rows of their own."""
+    n_distinct = values.nunique()
+    return _is_identifier(name) and max(_MOST_CLASSES, len(values) / _ROWS_A_KEY) < n_distinct < len(values)
 
 
 def _is_identifier(name: str) -> bool:
@@ -187,7 +233,7 @@ def _are_truth_values(values: "pd.Series[Any]") -> bool:
 
 def _are_dates(values: "pd.Series[Any]") -> bool:
     """Whether most are dates or times of day."""
-    return not _are_truth_values(values) and bool(values.astype(str).str.strip().str.fullmatch(_DATE).mean() > 0.9)
+    return not _are_truth_values(values) and are_dates(values)
 
 
 def _check_finite(values: "pd.Series[Any]") -> None:

@@ -85,7 +85,9 @@ def _new(arguments: argparse.Namespace) -> int:
     from hpo import model_text
     from hpo.new_study import write_study
 
-    study = write_study(arguments.name, arguments.csv, arguments.target, to=arguments.to, task=arguments.task)
+    study = write_study(
+        arguments.name, arguments.csv, arguments.target, to=arguments.to, task=arguments.task, dates=arguments.dates
+    )
     model_text.show_new(study, None if arguments.to is None else arguments.to)
     return DONE
 

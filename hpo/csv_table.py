@@ -4,19 +4,21 @@ import codecs
 import csv
 import io
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hpo.amounts import Amounts, find_amounts, without_signs
 from hpo.errors import InvalidOption
 from hpo.units import counted, one_line
 
 _SEPARATORS = ",;\t|"
 _UNKNOWN = frozenset({"?", "-", "--", "."})  # among numbers; pandas knows NA, null and the like
 _HEAD = 2**20  # bytes that are looked at before all of them are read
+_FEWEST_OF_CLASS = 3  # rows; fewer cannot be learned
 _N_RECORDS = 100  # of these, to tell the separator
 _NUMBER = r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?"
 _DECIMAL_COMMA = r"[-+]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][-+]?\d+)?"
@@ -28,15 +30,26 @@ class CsvTable:
 
     Attributes:
         frame: one column for each of the file's.
-        options: of ``pandas.read_csv``, where they are not its defaults; the frame is ``read_csv(path, **options)``.
+        options: of ``pandas.read_csv``, where they are not its defaults; the frame is ``read_csv(path, **options)``
+            with its amounts as numbers.
+        amounts: columns whose numbers had currency signs, percent signs or thousands marks.
+        classes: name of a class -> its rows, of those that pandas takes for missing: None, NA, n/a and the like.
+        missing: what stands in the target where it is missing -> rows; the empty text for an empty field.
     """
 
     frame: pd.DataFrame
     options: dict[str, Any]
+    amounts: Amounts = field(default_factory=Amounts)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_table(path: Path) -> CsvTable:
+def read_table(path: Path, target: str | None = None) -> CsvTable:
     """Read a CSV file with a header.
+
+    Args:
+        path: of the file.
+        target: the column to predict, whose classes may be called None or NA.
 
     Raises:
         InvalidOption: there is no such file, or it is none; what is wrong with it.
@@ -46,7 +59,7 @@ def read_table(path: Path) -> CsvTable:
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(head)
             options = {**_separator(path, text), **({} if encoding == "utf-8" else {"encoding": encoding})}
-            return _read(path, options)
+            return _with_classes(path, _read(path, options), target)
         except UnicodeError:
             continue
     raise InvalidOption(f"{path} is no text in UTF-8, UTF-16 or Windows-1252: save it as CSV in UTF-8")
@@ -125,14 +138,48 @@ def _read(path: Path, options: dict[str, Any]) -> CsvTable:
     }
     marks = {name: sorted(set(values) & _UNKNOWN) for name, values in texts.items()}
     numbers = {name: values[~values.isin(marks[name])] for name, values in texts.items()}
-    numbers = {name: values for name, values in numbers.items() if _are(_NUMBER, values)}
+    amounts = find_amounts({name: values for name, values in numbers.items() if not _are(_NUMBER, values)})
+    numbers = {name: values for name, values in numbers.items() if name in amounts.columns or _are(_NUMBER, values)}
     options = {**options, **_missing({name: marks[name] for name in marks if name in numbers and marks[name]}, marks)}
     has_points = any((frame[name].dropna() % 1 != 0).any() for name in frame.select_dtypes("float"))
     if "sep" in options and not has_points and any(_are(_DECIMAL_COMMA, values) for values in numbers.values()):
         options["decimal"] = ","
     if options.keys() & {"na_values", "decimal"}:
         frame = _frame(path, options)
-    return CsvTable(frame, options)
+    return CsvTable(without_signs(frame, amounts), options, amounts)
+
+
+def _with_classes(path: Path, table: CsvTable, target: str | None) -> CsvTable:
+    """The table with those classes of a target of texts that pandas takes for missing."""
+    if target not in table.frame or not (is_missing := table.frame[target].isna()).any():
+        return table
+    texts = _frame(path, {**table.options, "dtype": str, "keep_default_na": False, "na_values": []})
+    found = texts.loc[is_missing, target].fillna("").value_counts().to_dict()
+    known = table.frame[target].dropna()
+    are_texts = (known.empty or pd.api.types.is_string_dtype(known)) and target not in table.amounts.columns
+    classes = {text: n for text, n in found.items() if text.strip() and n >= _FEWEST_OF_CLASS and are_texts}
+    missing = {text.strip(): n for text, n in found.items() if text not in classes}
+    if not classes:
+        return replace(table, missing=missing)
+    marks = {
+        str(name): sorted({*texts.loc[column.isna(), name].fillna("")} - (set(classes) if name == target else set()))
+        for name, column in table.frame.items()
+    }
+    marks = {name: several for name, several in marks.items() if several}
+    everywhere = sorted({"", *(mark for several in marks.values() for mark in several)})
+    is_class_elsewhere = bool(set(everywhere) & set(classes))
+    options = {
+        **table.options,
+        "keep_default_na": False,
+        "na_values": marks if is_class_elsewhere else everywhere,
+    }
+    return replace(
+        table,
+        frame=without_signs(_frame(path, options), table.amounts),
+        options=options,
+        classes=classes,
+        missing=missing,
+    )
 
 
 def _missing(found: dict[str, list[str]], marks: dict[str, list[str]]) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from hpo.model_card import Card, model_card
 from hpo.model_folder import CARD, check_target, write_folder
 from hpo.packing import FORMATS, pack
 from hpo.parameters import model_parameters
-from hpo.row_scores import error_of_score, unpacked
+from hpo.row_scores import FloatArray, error_of_score, unpacked
 from hpo.run_diagnosis import diagnose
 from hpo.run_name import RunName
-from hpo.sealed import score_model_on_test
+from hpo.sealed import score_model_on_test, score_reference_on_test
 from hpo.session import StudySession
 from hpo.units import Metric, counted
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from hpo.runs import Run, Trial
 
-_UNKNOWN = (None, None)
 _SAMPLE = 200  # rows for which the file must predict what the model does
 
 
@@ -51,7 +50,9 @@ class Exported:
         value, reference: mean validation score, and that of the reference (None where unknown); the scorer's sign.
         test: score on the sealed test rows; None where there is none.
         test_error: how far that may be off for other rows, 95%; None where it is not known row by row.
-        about_test: what became of them, in a sentence.
+        reference_test, reference_test_error: likewise of the reference.
+        reading: the test score against the validation score and against the reference, in words; "" where unknown.
+        about_test: what became of the sealed test rows, in a sentence.
         n_opened: how many configurations of the study were ever scored on them.
         types: that :func:`hpo.load_model` must be told to trust.
         fit_seconds: what training took.
@@ -69,6 +70,9 @@ class Exported:
     reference: float | None
     test: float | None
     test_error: float | None
+    reference_test: float | None
+    reference_test_error: float | None
+    reading: str
     about_test: str
     n_opened: int
     types: tuple[str, ...]
@@ -111,17 +115,24 @@ def export_trial(
     with contextlib.suppress(HpoError):  # a card without it is a card all the same
         diagnosis = diagnose(run).sentence if trial.number == run.best.number else None
     key = str(trial.attributes["configuration"])
-    (test, test_error), about_test, n_opened = _test(session, run.name, key, fitted, open_test=open_test)
+    reference = run.reference
+    tested = _test(session, run.name, key, fitted, reference, open_test=open_test)
+    reading = _reading(run.metric, trial, tested)
     about = _about(run, trial, problem, fitted)
     manifest = {
         **about,
         "scores": {
             **about["scores"],
-            "test": test,
-            "test_error": test_error,
-            "reference": _reference_scores(session, run),
+            "test": tested.score,
+            "test_error": tested.error,
+            "reference": {
+                "validation": None if reference is None else reference.value,
+                "training": None if reference is None else reference.train_score,
+                "test": tested.reference,
+                "test_error": tested.reference_error,
+            },
         },
-        "test": {"said": about_test, "configurations_scored": n_opened},
+        "test": {"said": tested.about, "configurations_scored": tested.n_opened, "reading": reading},
         "diagnosis": diagnosis,
         "hashes": dict(session.hashes),
         "format": file_format,
@@ -130,7 +141,12 @@ def export_trial(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     card = Card(
-        manifest, run.metric, problem.definition.usual(), _parameters(fitted, about["data"]), about_test, n_opened
+        manifest,
+        run.metric,
+        problem.definition.usual(),
+        _parameters(fitted, about["data"]),
+        tested.about,
+        tested.n_opened,
     )
     files = {packed.file: packed.content, CARD: model_card(card).encode()}
     digest = write_folder(target, files, manifest)
@@ -145,10 +161,13 @@ def export_trial(
         metric=run.metric,
         value=trial.value,
         reference=manifest["scores"]["reference"]["validation"],
-        test=test,
-        test_error=test_error,
-        about_test=about_test,
-        n_opened=n_opened,
+        test=tested.score,
+        test_error=tested.error,
+        reference_test=tested.reference,
+        reference_test_error=tested.reference_error,
+        reading=reading,
+        about_test=tested.about,
+        n_opened=tested.n_opened,
         types=packed.types,
         fit_seconds=seconds,
         warnings=dict(Counter(warning.category.__name__ for warning in raised)),
@@ -179,52 +198,93 @@ def _about(run: "Run", trial: "Trial", problem: Problem, fitted: Any) -> dict[st
     }
 
 
-def _reference_scores(session: StudySession, run: "Run") -> dict[str, float | None]:
-    reference = run.reference
-    if reference is None:
-        return {"validation": None, "training": None, "test": None, "test_error": None}
-    test, error = _stored_test(session, run.name.split, reference)
-    return {"validation": reference.value, "training": reference.train_score, "test": test, "test_error": error}
+@dataclass(frozen=True)
+class _Tested:
+    """What the sealed test rows said of a model and of the reference; None where they were not asked.
+
+    Attributes:
+        about, n_opened: see :class:`Exported`.
+        rows, reference_rows: the scores row by row.
+    """
+
+    about: str
+    n_opened: int
+    rows: FloatArray | None = None
+    reference_rows: FloatArray | None = None
+    score: float | None = None
+    reference: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        return error_of_score(self.rows)
+
+    @property
+    def reference_error(self) -> float | None:
+        return error_of_score(self.reference_rows)
 
 
 def _test(
-    session: StudySession, name: RunName, key: str, fitted: Any, *, open_test: bool
-) -> tuple[tuple[float | None, float | None], str, int]:
-    """The score on the sealed test rows with its error, what to say of it, and how many configurations they scored."""
+    session: StudySession, name: RunName, key: str, fitted: Any, reference: "Trial | None", *, open_test: bool
+) -> _Tested:
+    """Ask the sealed test rows about a model, and about the reference beside it."""
     if not session.has_test:
-        return _UNKNOWN, "The study seals no test rows (test=0): nothing here was scored on rows that had no say.", 0
-    database, study, context = session.database, session.definition.name, session.context(name.split)
+        return _Tested("The study seals no test rows (test=0): nothing here was scored on rows that had no say.", 0)
     rows = counted(session.n_test, "sealed test row")
-    scores = database.test_scores(study)
-    known = scores[(scores["context"] == context) & (scores["configuration"] == key)]
-    is_new = known.empty and open_test
+    scores = _scores(session, name.split)
+    is_new = key not in scores.index and open_test
+    usual = None if reference is None else str(reference.attributes["configuration"])
     if is_new:
         score_model_on_test(session, name.split, key, fitted)
-        scores = database.test_scores(study)
-        known = scores[(scores["context"] == context) & (scores["configuration"] == key)]
-    n_opened = len(scores)
-    count = f"The sealed test rows of this study have been scored for {counted(n_opened, 'configuration')}."
-    if known.empty:
-        return _UNKNOWN, f"The {rows} stayed sealed. {count}", n_opened
-    found = known.iloc[0]
+        if usual not in {None, key, *scores.index}:  # a score says little without another beside it
+            assert usual is not None
+            score_reference_on_test(session, name.split, usual)
+        scores = _scores(session, name.split)
+    n_opened = len(session.database.test_scores(session.definition.name))
+    among = ", the reference among them" if usual in scores.index and n_opened > 1 else ""
+    count = f"The sealed test rows of this study have been scored for {counted(n_opened, 'configuration')}{among}."
+    other = scores.loc[usual] if usual in scores.index else None
+    value, by_row = (None, None) if other is None else (_number(other["value"]), _by_row(other))
+    if key not in scores.index:
+        return _Tested(f"The {rows} stayed sealed. {count}", n_opened, reference=value, reference_rows=by_row)
+    found = scores.loc[key]
     when = "were opened for this model" if is_new else f"had scored this configuration on {found['opened']:%Y-%m-%d}"
     again = "" if is_new else ", and were not opened anew"
     failed = "" if found["error"] is None else f"; that failed ({found['error']})"
-    return _with_error(found), f"The {rows} {when}{again}{failed}. {count}", n_opened
+    about = f"The {rows} {when}{again}{failed}. {count}"
+    return _Tested(about, n_opened, _by_row(found), by_row, _number(found["value"]), value)
 
 
-def _stored_test(session: StudySession, split: int, trial: "Trial") -> tuple[float | None, float | None]:
-    """What the sealed test rows said of another trial, where they were ever asked."""
+def _scores(session: StudySession, split: int) -> "pd.DataFrame":
+    """What the sealed test rows said of the configurations of a split, by key."""
     scores = session.database.test_scores(session.definition.name)
-    key = trial.attributes["configuration"]
-    known = scores[(scores["context"] == session.context(split)) & (scores["configuration"] == key)]
-    return _UNKNOWN if known.empty else _with_error(known.iloc[0])
+    return (
+        scores[scores["context"] == session.context(split)].drop_duplicates("configuration").set_index("configuration")
+    )
 
 
-def _with_error(found: "pd.Series") -> tuple[float | None, float | None]:
-    """A score on the sealed test rows, and how far it may be off for other rows, 95%."""
-    error = error_of_score(unpacked(found["row_values"]))
-    return _number(found["value"]), None if error is None else _number(error)
+def _by_row(found: "pd.Series") -> FloatArray | None:
+    return unpacked(found["row_values"])
+
+
+def _reading(metric: Metric, trial: "Trial", tested: _Tested) -> str:
+    """Whether the test says something else than validation did, and something of the reference."""
+    said = []
+    if tested.score is not None and tested.error is not None and trial.value is not None:
+        is_within = abs(trial.value - tested.score) <= tested.error
+        drop = "that may be the luck of these rows" if is_within else "more than the luck of these rows explains"
+        much = f"{abs(trial.value - tested.score):.2g} {'better' if tested.score > trial.value else 'worse'}"
+        said.append(f"The test score is {much} than the score on validation rows: {drop}.")
+    a, b = tested.rows, tested.reference_rows
+    if tested.score is not None and tested.reference is not None and a is not None and b is not None:
+        error = error_of_score(a - b) if len(a) == len(b) else None
+        gain = tested.score - tested.reference
+        if error is not None and error > 0:
+            is_clear = abs(gain) > error
+            said.append(
+                f"On the same rows it is {abs(gain):.2g} ± {error:.2g} {'better' if gain >= 0 else 'worse'} than the "
+                f"reference{'' if is_clear else ': too few test rows to tell them apart'}."
+            )
+    return " ".join(said)
 
 
 def _data(problem: Problem, fitted: Any) -> dict[str, Any]:

@@ -68,12 +68,12 @@ def _scores(card: Card) -> list[str]:
         f"Validation folds: {folds}. The configuration was chosen by them, so they flatter it.",
         card.about_test,
         *(["± is the 95% interval for other test rows."] if scores.get("test_error") is not None else []),
+        *([said] if (said := card.manifest["test"]["reading"]) else []),
     ]
 
 
 def _held_out(metric: Metric, scores: Mapping[str, Any]) -> str:
-    error = scores.get("test_error")
-    return metric.text(scores["test"]) + ("" if error is None else f" ± {error:.2g}")
+    return metric.text(scores["test"], scores.get("test_error"))
 
 
 def _hyperparameters(card: Card) -> list[str]:

@@ -24,10 +24,18 @@ def show_exported(exported: "Exported", path: str) -> None:
         f"trial {exported.trial} of {exported.run}, trained on training and validation rows in "
         f"{format_duration(exported.fit_seconds)}"
     )
-    rows = [["validation rows", metric.text(exported.value)], ["reference, there", metric.text(exported.reference)]]
+    rows = [["validation rows", metric.text(exported.value), metric.text(exported.reference)]]
     if exported.test is not None:
-        rows.append(["sealed test rows", metric.text(exported.test)])
-    table([f"{metric.label} ({metric.direction})", ""], rows)
+        rows.append(
+            [
+                "sealed test rows",
+                metric.text(exported.test, exported.test_error),
+                metric.text(exported.reference_test, exported.reference_test_error),
+            ]
+        )
+    table([f"{metric.label} ({metric.direction})", "this model", "reference"], rows)
+    if exported.test_error is not None:
+        say(f"± is the 95% interval for other test rows. {exported.reading}".rstrip())
     say(exported.about_test)
     if exported.warnings:
         say("warnings of the fit: " + ", ".join(f"{count} {name}" for name, count in exported.warnings.items()))
@@ -86,14 +94,32 @@ def show_try(tried: "Tried") -> None:
 def show_new(study: "NewStudy", to: str | None) -> None:
     """What the columns of a CSV file were taken for, and how the study that was written is run."""
     target, columns = study.target, study.columns
-    rows = f"{target.n_rows} rows" + (f", {target.n_missing} without a target left out" if target.n_missing else "")
+    name, table = one_line(target.name), study.table
     classes = f", {target.n_classes} classes" if target.n_classes else ""
-    say(f"wrote {study.path}: {target.task} of {one_line(target.name)}{classes} ({rows})")
+    say(f"wrote {study.path}: {target.task} of {name}{classes} ({counted(target.n_rows, 'row')})")
+    if target.n_missing:
+        why = _several([f"{text!r} in {n}" if text else f"empty in {n}" for text, n in table.missing.items()])
+        say(f"    dropped: {counted(target.n_missing, 'row')} without a target ({name} is {why})")
+    if table.classes:
+        found = _several([f"{text!r} ({counted(n, 'row')})" for text, n in table.classes.items()])
+        say(f"    taken for a class of {name}: {found}; where it means that {name} is missing, empty the field")
     for kind, names in (("numbers", columns.numeric), ("categories", columns.categorical)):
         if names:
             say(f"    {kind}: {_several(names)}")
     if columns.left_out:
         say(f"    left out: {_several([f'{name} ({reason})' for name, reason in columns.left_out.items()])}")
+    if table.amounts.columns:
+        say(f"    read as numbers, without their signs and thousands marks: {_several(table.amounts.columns)}")
+    for column, why in study.leaks.items():
+        say(f"    look twice: {one_line(column)} {why}; drop it if it is not known beforehand")
+    for column in columns.keys[:1]:
+        say(f"    {one_line(column)} repeats: to keep its rows together, split by groups (the script says how)")
+    for column in [*columns.dates][:1]:
+        kept = "" if columns.keeps_dates else "; --dates learns from year, month and day of the week"
+        say(
+            f"    {one_line(column)} has dates: to predict later rows from earlier ones, split by time "
+            f"(the script says how){kept}"
+        )
     say(f"run it: hpo run {shlex.quote(study.name if to is None else to)}")
 
 

@@ -3,15 +3,17 @@
 import os
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from hpo.catalogue import load_script, study_files
 from hpo.columns import CLASSIFICATION, Columns, Target, find_target, sort_columns
-from hpo.csv_table import read_table
+from hpo.csv_table import CsvTable, read_table
 from hpo.definition import normalised_name
 from hpo.errors import HpoError, InvalidOption
+from hpo.leaks import find_leaks
 from hpo.splits import partition
 from hpo.study_script import study_script
 
@@ -24,16 +26,26 @@ class NewStudy:
         path: of the script.
         name: of the study.
         target, columns: what the file's columns were taken for.
+        table: what was read, and how.
+        leaks: name -> what makes a column suspicious, see :func:`hpo.leaks.find_leaks`.
     """
 
     path: Path
     name: str
     target: Target
     columns: Columns
+    table: CsvTable
+    leaks: Mapping[str, str]
 
 
 def write_study(
-    name: str, csv: "str | Path", target: str, *, to: "str | Path | None" = None, task: str | None = None
+    name: str,
+    csv: "str | Path",
+    target: str,
+    *,
+    to: "str | Path | None" = None,
+    task: str | None = None,
+    dates: bool = False,
 ) -> NewStudy:
     """Write a study script for a CSV file, by default to ``studies/`` here; no file is replaced.
 
@@ -43,6 +55,7 @@ def write_study(
         target: the column to predict.
         to: the script's path.
         task: ``classification`` or ``regression``, where the target's values tell it wrongly.
+        dates: whether year, month and weekday of dates are learned from.
 
     Raises:
         InvalidOption: the name is taken or cannot be, the file cannot be read or its target not be learned.
@@ -56,15 +69,17 @@ def write_study(
     taken = study_files().get(normalised_name(stem))
     if taken is not None:
         raise InvalidOption(f"a study {normalised_name(stem)!r} exists already, in {taken}: choose another name")
-    table = read_table(Path(csv))
+    table = read_table(Path(csv), target)
     found = find_target(table.frame, target, task)
-    columns = sort_columns(table.frame, found)
-    study = NewStudy(path, normalised_name(stem), found, columns)
+    columns = sort_columns(table.frame, found, keep_dates=dates)
+    leaks = find_leaks(table.frame, found, columns)
+    study = NewStudy(path, normalised_name(stem), found, columns, table, leaks)
     made_folder = to is None and not path.parent.exists()
     try:
         if to is None:
             path.parent.mkdir(exist_ok=True)
-        script = study_script(study.name, _relative(Path(csv), path), found, columns, table.options)
+        place = _relative(Path(csv), path)
+        script = study_script(study.name, place, found, columns, table.options, amounts=table.amounts, leaks=leaks)
         with path.open("x", encoding="utf-8") as file:
             file.write(script)
     except OSError as error:

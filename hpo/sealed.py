@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.engine import Engine, Unit
-from hpo.evaluation import score_fitted
+from hpo.evaluation import evaluate_folds, score_fitted
+from hpo.generators import kept
 from hpo.hyperparameters import Configuration
 from hpo.limits import MOST_DEATHS
 from hpo.results import FoldResult
@@ -92,6 +93,19 @@ def score_model_on_test(session: StudySession, split: int, key: str, fitted: Any
         fitted: trained on train and validation rows.
     """
     score = score_fitted(session.problem(split), fitted, TEST_FOLD)
+    session.database.record_test_score(session.definition.name, session.context(split), key, dataclasses.asdict(score))
+
+
+def score_reference_on_test(session: StudySession, split: int, key: str) -> None:
+    """Train the reference on train and validation rows, open the sealed test rows for it, and note what they said.
+
+    Args:
+        session: the study.
+        split: fixes the random states.
+        key: of the reference's configuration.
+    """
+    with kept():
+        (score,) = evaluate_folds(session.problem(split), session.definition.reference_used(), (TEST_FOLD,))
     session.database.record_test_score(session.definition.name, session.context(split), key, dataclasses.asdict(score))
 
 

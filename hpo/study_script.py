@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
+from types import MappingProxyType
 from typing import Any
 
-from hpo.columns import CLASSIFICATION, Columns, Target
+from hpo.amounts import Amounts
+from hpo.columns import CLASSIFICATION, Columns, Target, date_parts
 
 MANY_ROWS = (
     10_000  # from here on boosting on a holdout: a forest would take minutes, and one part of so many rows tells
@@ -41,7 +43,7 @@ TARGET = {target}
 
 def load_data():
 {read}
-{drop}    return table[{kinds}], table[TARGET]{astype}
+{amounts}{dates}{drop}    return table[{kinds}], table[TARGET]{astype}
 
 
 {columns}
@@ -77,6 +79,21 @@ _LOOK_FOR = (
     "What to look for: a score far better on training rows than on validation rows is overfitting; {remedy} narrow "
     "the gap."
 )
+_AMOUNTS = """\
+    for name in AMOUNTS:  # currency and percent signs, marks between thousands
+        text = table[name].str.replace(r"{dropped}", "", regex=True)
+        table[name] = pd.to_numeric(text{mark})
+"""
+_DATES = """\
+    for name, form in DATES.items():
+        dates = pd.to_datetime(table[name], format=form).dt
+        for part in PARTS:
+            table[f"{name} {part}"] = getattr(dates, part)
+"""
+_PARTS = (
+    'PARTS = ["year", "month", "day_of_week"]  # Monday is 0',
+    'NUMERIC += [f"{name} {part}" for name in DATES for part in PARTS]',
+)
 _MAKERS = {
     "numeric": "numeric = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())",
     "categorical": 'categorical = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=20)',
@@ -94,7 +111,16 @@ _BOOSTING = {
 }
 
 
-def study_script(name: str, csv: Path, target: Target, columns: Columns, options: Mapping[str, Any]) -> str:
+def study_script(
+    name: str,
+    csv: Path,
+    target: Target,
+    columns: Columns,
+    options: Mapping[str, Any],
+    *,
+    amounts: Amounts = Amounts(),  # noqa: B008 - it is frozen
+    leaks: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """The script.
 
     Args:
@@ -102,6 +128,8 @@ def study_script(name: str, csv: Path, target: Target, columns: Columns, options
         csv: the file's path from the script's folder.
         target, columns: what the file's columns are.
         options: of ``pandas.read_csv``.
+        amounts: columns that must be freed from signs.
+        leaks: name -> what makes a column suspicious.
     """
     has_many, is_classification = target.n_rows > MANY_ROWS, target.task == CLASSIFICATION
     trees, better = ("boosting", "boosted trees are") if has_many else ("forest", "a forest is")
@@ -121,8 +149,10 @@ def study_script(name: str, csv: Path, target: Target, columns: Columns, options
         words=", ".join(sorted([split, "Categorical", "Float", "Int", "SearchSpace", "StudyDefinition"])),
         csv=_path(csv),
         target=_literal(target.name),
-        names="\n".join(_names(columns, options)),
+        names="\n".join([*_names(columns, options), *_amounts(amounts), *_notes(columns, leaks)]),
         read=_read("    table", options),
+        amounts=_freed(amounts),
+        dates=_DATES if columns.keeps_dates else "",
         drop=f"    table = table.dropna(subset=[TARGET])  # {target.n_missing} {rows} no target\n"
         if target.n_missing
         else "",
@@ -164,14 +194,59 @@ def _paragraph(text: str) -> str:
 def _names(columns: Columns, options: Mapping[str, Any]) -> list[str]:
     """The columns by their kind, and a comment on those that are left out."""
     categorical = _listing("CATEGORICAL", columns.categorical) if columns.categorical else []
-    numeric = _listing("NUMERIC", columns.numeric) if columns.numeric else []
+    kept = columns.dates if columns.keeps_dates else {}
+    parts = {part for name in kept for part in date_parts(name)}
+    numeric = _listing("NUMERIC", [n for n in columns.numeric if n not in parts]) if columns.numeric else []
+    dates = [*_mapping("DATES", kept), *_PARTS] if kept else []
     if len(numeric) <= _MOST_LINES + 2:
-        return [*numeric, *categorical, *_left_out(columns)]
+        return [*numeric, *dates, *categorical, *_left_out(columns)]
     others = ["TARGET", *(["*CATEGORICAL"] if categorical else []), *(["*LEFT_OUT"] if columns.left_out else [])]
+    others += ["*DATES"] if kept else []
     left_out = [*_left_out(columns), *_listing("LEFT_OUT", [*columns.left_out])] if columns.left_out else []
-    same = {key: options[key] for key in options if key not in {"na_values", "decimal", "low_memory"}}
+    same = {
+        key: options[key] for key in options if key not in {"na_values", "keep_default_na", "decimal", "low_memory"}
+    }
     rest = f"NUMERIC = [*HEADER.columns.drop([{', '.join(others)}])]"
-    return [*categorical, *left_out, _read("HEADER", {**same, "nrows": 0}), rest]
+    dates = [*dates[:-1], rest, dates[-1]] if dates else [rest]
+    return [*categorical, *left_out, _read("HEADER", {**same, "nrows": 0}), *dates]
+
+
+def _amounts(amounts: Amounts) -> list[str]:
+    return _listing("AMOUNTS", amounts.columns) if amounts.columns else []
+
+
+def _freed(amounts: Amounts) -> str:
+    if not amounts.columns:
+        return ""
+    mark = "" if amounts.decimal == "." else f'.str.replace("{amounts.decimal}", ".")'
+    return _AMOUNTS.format(dropped=amounts.dropped, mark=mark)
+
+
+def _notes(columns: Columns, leaks: Mapping[str, str]) -> list[str]:
+    """Comments on what the reader has to decide."""
+    notes = (
+        [
+            f"Look twice: {_several([f'{_literal(n)} {why}' for n, why in leaks.items()], _MOST_REASONS)}. If it is "
+            "not known when the prediction is wanted, drop it."
+        ]
+        if leaks
+        else []
+    )
+    notes += [
+        f"Several rows are about the same {_literal(name)}. To keep them on one side of every split, return "
+        f'hpo.Data(X, y, groups=table[{_literal(name)}]) from load_data and give the split order="group".'
+        for name in columns.keys[:1]
+    ]
+    notes += [
+        f"Are later rows to be predicted from earlier ones? Then sort the table by {_literal(name)} in load_data and "
+        'give the split order="time".'
+        for name in [*columns.dates][:1]
+    ]
+    return [line for note in notes for line in _comment(note)]
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in wrap(text, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)]
 
 
 def _left_out(columns: Columns) -> list[str]:
@@ -182,7 +257,7 @@ def _left_out(columns: Columns) -> list[str]:
         return []
     parts = [f"{_several(names, _MOST_NAMES)} ({reason})" for reason, names in reasons.items()]
     text = f"Left out: {_several(parts, _MOST_REASONS)}."
-    return [f"# {line}" for line in wrap(text, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)]
+    return _comment(text)
 
 
 def _several(parts: Sequence[str], most: int) -> str:
@@ -222,6 +297,14 @@ def _listing(name: str, values: Sequence[str]) -> list[str]:
             lines.append("")
         lines[-1] += f"{' ' if lines[-1] else ''}{value},"
     return [f"{name} = [", *(f"    {line}" for line in lines), "]  # fmt: skip"]
+
+
+def _mapping(name: str, values: Mapping[str, str]) -> list[str]:
+    """An assignment of a dictionary."""
+    line = f"{name} = {_literal(dict(values))}"
+    if len(line) <= _WIDTH:
+        return [line]
+    return [f"{name} = {{", *(f"    {_literal(key)}: {_literal(value)}," for key, value in values.items()), "}"]
 
 
 def _read(name: str, options: Mapping[str, Any]) -> str:

@@ -93,9 +93,11 @@ class Metric:
         """The scorer's ``score`` as people read it."""
         return self.sign * score + 0.0  # + 0.0 turns -0.0 into 0.0
 
-    def text(self, score: float | None) -> str:
-        """The scorer's ``score`` with four significant digits, or a dash where there is none."""
-        return "-" if score is None or score != score else f"{self.shown(score):#.4g}".rstrip(".")
+    def text(self, score: float | None, error: float | None = None) -> str:
+        """The scorer's ``score`` with four significant digits, or a dash where there is none; ``error`` follows ±."""
+        if score is None or score != score:
+            return "-"
+        return f"{self.shown(score):#.4g}".rstrip(".") + ("" if error is None else f" ± {error:.2g}")
 
 
 def scorer_name(scorer: Callable[..., Any]) -> str:

@@ -142,12 +142,12 @@ def test_what_is_loaded_predicts_as_what_was_trained(name, database, tmp_path):
 def test_each_opening_of_the_seal_is_counted_and_said_and_none_is_repeated(tree, run, database, tmp_path):
     assert database.test_scores("iris-tree").empty
     first = run.export(tmp_path / "one")
-    assert first.n_opened == len(database.test_scores("iris-tree")) == 1
+    assert first.n_opened == len(database.test_scores("iris-tree")) == 2  # the reference's is beside it
     again = run.export(tmp_path / "two")
     assert "not opened anew" in again.about_test
-    assert (again.test, again.n_opened) == (first.test, 1)
+    assert (again.test, again.n_opened) == (first.test, 2)
     hpo.compare(
-        tree, samplers=["random", "tpe"], repetitions=2, trials=4, workers=1, database=database, progress="none"
+        tree, samplers=["random", "tpe"], repetitions=6, trials=4, workers=1, database=database, progress="none"
     )
     n_opened = len(database.test_scores("iris-tree"))
     assert n_opened > 2
@@ -159,6 +159,27 @@ def test_each_opening_of_the_seal_is_counted_and_said_and_none_is_repeated(tree,
     other = hpo.Run("iris-tree/tpe/split1-seed1", database, tree)  # the comparison has scored its incumbent
     assert "had scored this configuration" in other.export(tmp_path / "four").about_test
     assert len(database.test_scores("iris-tree")) == n_opened
+
+
+def test_a_drop_from_validation_to_test_can_be_read(tree, run, database, tmp_path):
+    """The interval over the rows, the reference beside it, and what both say, in the card as in the result."""
+    exported = run.export(tmp_path / "model")
+    problem = Problem(tree)
+    X, y, _ = problem.rows(problem.partition.development)
+    X_test, y_test, _ = problem.rows(problem.partition.test)
+    reference = problem.estimator(tree.reference_used()).fit(X, y)
+    by_hand = problem.scorer(reference, X_test, y_test)[problem.metric]
+    assert exported.reference_test == pytest.approx(by_hand)
+    assert exported.test_error > 0
+    assert exported.reference_test_error > 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    metric = exported.metric
+    beside = [metric.text(exported.test, exported.test_error), metric.text(by_hand, exported.reference_test_error)]
+    assert f"| {beside[0]} | {beside[1]} |" in card
+    assert exported.reading in card
+    is_luck = abs(exported.value - exported.test) <= exported.test_error
+    assert ("may be the luck of these rows" in exported.reading) == is_luck
+    assert "On the same rows it is" in exported.reading
 
 
 def test_the_seal_stays_closed_where_nothing_is_sealed_or_nobody_wants_it(run, database, tmp_path):
@@ -491,7 +512,9 @@ def test_export_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert command(["export", "breast-cancer-svm", "svm", "--force", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["run"] == "breast-cancer-svm/random/split0-seed0"
-    assert said["n_opened"] == 1
+    assert said["n_opened"] == 2
+    assert said["reading"] in " ".join(out.split())
+    assert {"test_error", "reference_test", "reference_test_error"} <= said.keys()
     for argv in (["export", "breast-cancer-svm/random/split0-seed7", "x"], ["export", "nothing", "x"]):
         assert command(argv) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1

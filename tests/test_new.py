@@ -84,7 +84,7 @@ def test_a_mixed_table_runs_from_the_command_line_and_its_model_is_exported(fold
     said = capsys.readouterr().out
     for expected in (
         "classification of bought, 2 classes",
-        "4 without a target",
+        "dropped: 4 rows without a target (bought is empty in 4)",
         "numbers the rows",
         "hpo run my-shop",
     ):
@@ -331,7 +331,11 @@ def test_columns_are_told_apart():
         ("Unnamed: 0", np.arange(N), False),
         ("population", np.arange(N) * 3, True),
         ("paid", np.arange(N) * 3, True),
-        ("id", np.arange(N) % 50, True),  # a code that many rows share
+        ("region_id", np.arange(N) % 8, True),  # a code that many rows share
+        ("id", np.arange(N) % 50, False),  # a customer with a few rows
+        ("customer_id", [f"K{i % 50}" for i in range(N)], False),
+        ("code", np.arange(N) + 1000, False),
+        ("number", np.delete(np.arange(N + 9), range(3, 30, 3)) + 4711, False),  # from which rows were deleted
         ("height", np.arange(N) / 7, True),
         ("city", [f"c{i % 50}" for i in range(N)], True),
         ("street", [f"c{i % 90}" for i in range(N)], False),

@@ -18,7 +18,7 @@ from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
 from hpo.splits import TEST_FOLD
 
-PLAN = {"samplers": ["random", "tpe"], "repetitions": 2, "trials": 5, "workers": 1, "progress": "none"}
+PLAN = {"samplers": ["random", "tpe"], "repetitions": 6, "trials": 5, "workers": 1, "progress": "none"}
 
 
 class Spy(DecisionTreeClassifier):
@@ -88,6 +88,20 @@ def test_nothing_is_opened_where_nobody_asked(database, tree):
     no_test = tree_study("no-test", split=hpo.CrossValidation(folds=2, test=0))
     assert not hpo.compare(no_test, database=database, **PLAN).has_test
     assert database.test_scores("no-test").empty
+
+
+@pytest.mark.parametrize("resplit", [True, False])
+def test_nothing_is_opened_where_no_verdict_can_be_reached(database, tree, resplit):
+    fewest = 6 if resplit else 4  # of two-sided tests at 5%: 2 / 2**6, and 2 / (8 choose 4)
+    few = hpo.compare(tree, database=database, resplit=resplit, **{**PLAN, "repetitions": fewest - 1})
+    assert database.test_scores("iris-tree").empty
+    said = " ".join(few.warnings())
+    assert f"{fewest - 1} repetitions can never reach a verdict" in said
+    enough = hpo.compare(tree, database=database, resplit=resplit, **{**PLAN, "repetitions": fewest})
+    assert enough.has_test
+    assert not database.test_scores("iris-tree").empty
+    assert "can never reach a verdict" not in " ".join(enough.warnings())
+    assert enough.test_errors.notna().all()
 
 
 def test_what_was_opened_before_is_counted_and_said(database, tree):

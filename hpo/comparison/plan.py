@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from hpo.comparison.statistics import fewest_repetitions
 from hpo.definition import StudyDefinition
 from hpo.errors import InvalidOption
 from hpo.pruning import check_suitable
@@ -112,6 +113,11 @@ class Plan:
     def labels(self) -> list[str]:
         """Of the samplers."""
         return [sampler.label for sampler in self.samplers]
+
+    @property
+    def fewest_repetitions(self) -> int:
+        """With fewer repetitions no verdict can be reached, whatever they show."""
+        return fewest_repetitions(1, self.resplit, self.alpha)
 
     @property
     def pruned(self) -> list[tuple[str, str]]:

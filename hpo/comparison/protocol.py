@@ -72,7 +72,7 @@ def compare(
             the randomness of the split. False claims for one split only.
         alpha: the probability of a false "real" that is accepted.
         open_test: whether finished incumbents are scored on the sealed test rows, which verdicts need. Noted and
-            counted in the database.
+            counted in the database. With too few repetitions for any verdict the rows stay sealed.
         database: as for :func:`hpo.run`.
         workers: how many evaluations to run at a time, or the address of a Dask scheduler; None is all cores.
             It changes how long the comparison takes, and nothing else.
@@ -211,7 +211,8 @@ def _run_missing(
 ) -> None:
     """Drive the runs that are missing, repetition by repetition, several at a time; then open the sealed test rows."""
     missing = _missing(session, plan)
-    open_test = open_test and session.has_test
+    can_tell = plan.repetitions >= plan.fewest_repetitions
+    open_test = open_test and session.has_test and can_tell
     with Progress(progress, session.definition.shown_metric, _stages(session, plan, missing)) as shown:
         shown.note(note)
         if not missing:

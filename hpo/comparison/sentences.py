@@ -282,7 +282,13 @@ def _quantile(comparison: "Comparison", label: str) -> str:
 
 def _of_test(comparison: "Comparison") -> list[str]:
     said = []
-    if not comparison.has_test and comparison.repetitions > 1:
+    fewest = comparison.plan.fewest_repetitions
+    if not comparison.has_test and comparison.repetitions < fewest:
+        said.append(
+            f"the sealed test rows were not scored: {counted(comparison.repetitions, 'repetition')} can never reach a "
+            "verdict; scores here are of validation rows, which flatter what is tuned"
+        )
+    elif not comparison.has_test and comparison.repetitions > 1:
         said.append(
             "the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned"
         )
@@ -338,7 +344,8 @@ def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
         ]  # fmt: skip
         cells.append(line)
     usual = [metric.text(float(comparison.reference[column].median())) for column in ("value", "test")]
-    usual = ["reference", usual[0], "", usual[1] + _off(errors.get("reference", math.nan))]
+    held_out = usual[1] + _off(errors.get("reference", math.nan)) if comparison.has_test else "-"
+    usual = ["reference", usual[0], "", held_out]
     cells.append(usual + [""] * (len(header) - len(usual)))
     return header, cells
 
