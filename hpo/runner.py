@@ -12,6 +12,7 @@ from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import RunFailed
 from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
+from hpo.metrics import loss_doubt
 from hpo.progress import Progress
 from hpo.pruning import check_suitable
 from hpo.run_name import RunName
@@ -109,6 +110,8 @@ def run(
         job = Job(name, chosen, lag=options.lag or engine.n_workers, threads=threads)
         shown.note(_announcement(session, chosen, name, options))
         loop = driver.drive_one(job)
+        reference = session.reference(split)
+        shown.note(loss_doubt(definition.metric, loop.best, None if reference is None else reference.value))
     if interrupts.requested:
         raise KeyboardInterrupt
     if loop.n_recorded and loop.best is None:
