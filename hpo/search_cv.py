@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import math
 import time
 import warnings
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import clone
+from sklearn.metrics import get_scorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import check_random_state, indexable
@@ -19,6 +21,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from hpo.errors import InvalidOption, StudyChanged
 from hpo.fingerprint import OLD_HASHES, Versioned, unfitted
 from hpo.generators import fold_name, kept, seeded
+from hpo.metrics import as_scorer
 from hpo.pruning import check_trains_in_steps
 from hpo.reproduction import UNSEEN, allowance, reproduce
 from hpo.samplers import find_sampler
@@ -161,6 +164,17 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         return self._kept
 
     # --- inside ---
+
+    def _get_scorers(self) -> tuple[Any, Any]:
+        """As scikit-learn's searches, and the scorer of a metric function."""
+        scorers, refit = super()._get_scorers()
+        known = as_scorer(scorers, "scoring") if self._is_function else scorers
+        return get_scorer(known) if isinstance(known, str) else known, refit
+
+    @property
+    def _is_function(self) -> bool:
+        """Whether ``scoring`` is a plain function, which may be a metric function."""
+        return inspect.isfunction(self.scoring) or isinstance(self.scoring, functools.partial)
 
     def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
         X, y, params = self._given
@@ -364,7 +378,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             n_trials=n_trials if n_trials is not None or sampler.is_grid else DEFAULT_CANDIDATES,
             n_folds=len(splits),
             metric=self.refit if isinstance(self.refit, str) else None,
-            scoring=self.scoring,
+            scoring=as_scorer(self.scoring, "scoring") if self._is_function else self.scoring,
             seed=seed,
             database=self.database,
             name=self.name or type(self.estimator).__name__,
