@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -57,8 +58,9 @@ class RunOptions:
             raise InvalidOption(f"target={self.target!r}: give a number")
         for name in ("trials", "patience", "lag"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
                 raise InvalidOption(f"{name}={value!r}: give a whole number, 1 or more")
+            object.__setattr__(self, name, None if value is None else int(value))  # NumPy's too
         for name, unit in {
             "timeout": "seconds",
             "walltime": "seconds",
@@ -109,6 +111,7 @@ def check_workers(workers: "int | str") -> "int | str":
     """
     if isinstance(workers, str) and workers.strip().isdecimal():
         workers = int(workers)
+    workers = int(workers) if isinstance(workers, Integral) and not isinstance(workers, bool) else workers
     is_number = isinstance(workers, int) and not isinstance(workers, bool) and 1 <= workers <= _MOST_WORKERS
     is_address = isinstance(workers, str) and re.fullmatch(r"(dask|tcp|tls)://[^\s/]+:\d+", workers)
     if is_number or is_address:
@@ -120,13 +123,13 @@ def check_workers(workers: "int | str") -> "int | str":
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_numbers(**numbers: int) -> None:
     """Raise InvalidOption unless each is a whole number from 0."""
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
+        if isinstance(number, bool) or not isinstance(number, Integral) or not 0 <= number < 2**31:
             raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more and below 2**31")
 
 
