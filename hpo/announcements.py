@@ -1,20 +1,30 @@
-"""What is said of progress and of doubts: to people at a terminal as it is, elsewhere through the logger ``hpo``."""
+"""What is said of progress and of doubts, through the logger ``hpo``, as a program that uses the package may want it.
+
+The logger begins with a handler of its own, which writes to the standard error, as that of Optuna does.
+"""
 
 import logging
 import sys
 
-_LOGGER = logging.getLogger("hpo")
+LOGGER = logging.getLogger("hpo")
 
 
-def announce(text: str) -> None:
-    """Say a line on the standard error, or through the logger ``hpo`` where that is no terminal.
+class _ToStandardError(logging.Handler):
+    """Writes to what is the standard error when something is said, which tests and notebooks replace."""
 
-    A logger that nobody has configured, here or at the root, writes to the standard error too, so that nothing that
-    is said is lost.
-    """
-    if sys.stderr is None:
-        return
-    if _LOGGER.hasHandlers() and not sys.stderr.isatty():
-        _LOGGER.log(logging.INFO, text)
-        return
-    print(text, file=sys.stderr, flush=True)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        if sys.stderr is not None:
+            print(record.getMessage(), file=sys.stderr, flush=True)
+
+
+def announce(text: str, level: int = logging.WARNING) -> None:
+    """Say a line: progress with ``logging.INFO``, all else as a warning."""
+    LOGGER.log(level, "%s", text)
+
+
+if not LOGGER.handlers:
+    LOGGER.addHandler(_ToStandardError())
+    LOGGER.propagate = False
+if LOGGER.level == logging.NOTSET:
+    LOGGER.setLevel(logging.INFO)

@@ -1,9 +1,10 @@
 """What ends a run: its budget, its time, a target, patience, or the terminator."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -35,6 +36,7 @@ class RunOptions:
         trial_memory: MB of resident memory that the process which evaluates it may take; None is no limit.
         lag: how many trials may be under way when the next is proposed; None is what the run has, or the workers.
         trust_database: whether a sampler that is not of the table may read text that was stored for it.
+        callbacks: are called with the study and the trial after each record of a run with a sampler.
     """
 
     trials: int | None = None
@@ -49,6 +51,7 @@ class RunOptions:
     walltime: float | None = None
     terminator: bool = False
     trust_database: bool = False
+    callbacks: tuple[Callable[..., Any], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("terminator", "trust_database"):
@@ -83,8 +86,8 @@ class Outcome:
 
     Attributes:
         run: its name.
-        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``walltime``, ``terminator``, ``timeout`` or
-            ``interrupted``.
+        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``walltime``, ``terminator``, ``callback``,
+            ``timeout`` or ``interrupted``.
         n_new: trials recorded by this call; ``n_reused`` of them were not trained.
         warnings: category -> count, over the trials of this call.
         seconds: wall-clock of this call.

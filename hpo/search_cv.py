@@ -337,7 +337,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         if search.pruning is not None:
             return search.n_racing
         if self.timeout is not None:  # what begins together begins in time
-            return int(math.ceil(effective_n_jobs(self.n_jobs) / search.n_folds))
+            n_jobs: int = effective_n_jobs(self.n_jobs)
+            return math.ceil(n_jobs / search.n_folds)
         ends_early = self.target is not None or self.patience is not None or bool(self.callbacks)
         if self.database is None and not ends_early:
             return search.n_left
