@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from hpo.hyperparameters import Float as Float
     from hpo.hyperparameters import Int as Int
     from hpo.importance import importances as importances
+    from hpo.metrics import Metric as Metric
     from hpo.model_folder import load_model as load_model
     from hpo.parameters import count_parameters as count_parameters
     from hpo.parameters import model_parameters as model_parameters
@@ -76,6 +77,7 @@ _HOMES = {
     **dict.fromkeys(("Data", "StudyDefinition"), "hpo.definition"),
     **dict.fromkeys(("Run", "Trial"), "hpo.runs"),
     "Comparison": "hpo.comparison.result",
+    "Metric": "hpo.metrics",
     "compare": "hpo.comparison.protocol",
     "SearchCV": "hpo.search_cv",
     "SearchSpace": "hpo.space",

@@ -2,8 +2,9 @@
 
 import contextvars
 import copy
+import json
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -23,6 +24,8 @@ from hpo.trial_columns import read_trials
 ASKED: contextvars.ContextVar[int | None] = contextvars.ContextVar("asked", default=None)
 """Optuna's id of the one study that the request is about; its page would read every study's attributes otherwise."""
 
+_METRIC_NAMES = "study:metric_names"
+_STUDY_OF = sa.select(t.trials.c.study_id).where(t.trials.c.trial_id == sa.bindparam("trial"))
 _LISTED = ("preference:is_preferential",)  # of the system attributes, all that a list of studies needs
 _NOTE, _NOTE_VERSION = "dashboard:note_str:", "dashboard:note_ver"  # where optuna-dashboard keeps a study's note
 NOTE_PART = 2045  # characters of a note in one attribute, as optuna-dashboard cuts it
@@ -36,16 +39,21 @@ class _Kept:
         name, begun: of the study, and when its first trial began; by these it is known.
         trials: all up to the id ``last``.
         last: the id.
+        sign: -1 where values are shown as an error, positive and minimised.
     """
 
     name: str
     begun: datetime | None
     trials: list[FrozenTrial] = field(default_factory=list)
     last: int = -1
+    sign: int = 1
 
 
 class BrowsedStorage(BaseStorage):
     """A database behind optuna-dashboard.
+
+    An error, whose score is stored negated, is shown positive and minimised; but not where the database can be
+    changed, because copies of such a study would be stored as they are shown.
 
     Trials are read by columns, which is 10 times faster on large studies than Optuna's objects. Studies come in four
     statements instead of several for each.
@@ -76,6 +84,10 @@ class BrowsedStorage(BaseStorage):
             system = _attributes(connection, t.study_system_attributes, asked, _LISTED if asked is None else ())
         if asked is not None and names:
             self._add_note(system[asked], asked)
+        for study_id in directions:
+            if self._is_error(own[study_id]):
+                directions[study_id] = [StudyDirection.MINIMIZE]
+                _name_error(system[study_id])
         return [
             FrozenStudy(
                 row.study_name,
@@ -87,6 +99,10 @@ class BrowsedStorage(BaseStorage):
             )
             for row in sorted(names, key=lambda row: row.study_id)
         ]
+
+    def _is_error(self, attributes: Mapping[str, Any]) -> bool:
+        """Whether a run of ours, of these attributes, is shown with its values negated."""
+        return not self._writable and attributes.get("metric_sign") == -1 and "metric" in attributes
 
     def _add_note(self, attributes: dict[str, Any], study_id: int) -> None:
         """Put our lines above what people wrote."""
@@ -106,6 +122,7 @@ class BrowsedStorage(BaseStorage):
         with self._lock, self._storage.engine.connect() as connection:
             kept = self._kept(connection, study_id)
             new = read_trials(connection, study_id, t.trials.c.trial_id > kept.last)
+            new = [_shown(trial) for trial in new] if kept.sign == -1 else new
             trials = sorted([*kept.trials, *new], key=lambda trial: trial.number) if new else list(kept.trials)
             for trial in sorted(new, key=lambda trial: trial._trial_id):
                 if not trial.state.is_finished():
@@ -128,16 +145,24 @@ class BrowsedStorage(BaseStorage):
         if kept is None or kept.name != row[0] or kept.begun not in (None, row[1]):
             kept = self._studies[study_id] = _Kept(row[0], row[1])
             self._cached = get_storage(self._storage)
+            own = _attributes(connection, t.study_attributes, study_id, ("metric", "metric_sign"))
+            kept.sign = -1 if self._is_error(own[study_id]) else 1
         kept.begun = row[1]
         return kept
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """The study's best trial."""
-        return self._cached.get_best_trial(study_id)
+        best = self._cached.get_best_trial(study_id)
+        return _shown(best) if self._is_error(self._cached.get_study_user_attrs(study_id)) else best
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """One trial."""
-        return self._cached.get_trial(trial_id)
+        trial = self._cached.get_trial(trial_id)
+        with self._storage.engine.connect() as connection:
+            study_id = connection.execute(_STUDY_OF, {"trial": trial_id}).scalar()
+        if study_id is None or not self._is_error(self._cached.get_study_user_attrs(study_id)):
+            return trial
+        return _shown(trial)
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """The id of a trial."""
@@ -153,6 +178,8 @@ class BrowsedStorage(BaseStorage):
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """What is optimised."""
+        if self._is_error(self._cached.get_study_user_attrs(study_id)):
+            return [StudyDirection.MINIMIZE]
         return self._cached.get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
@@ -161,7 +188,10 @@ class BrowsedStorage(BaseStorage):
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """The attributes that Optuna and its dashboard keep."""
-        return self._cached.get_study_system_attrs(study_id)
+        attributes = self._cached.get_study_system_attrs(study_id)
+        if self._is_error(self._cached.get_study_user_attrs(study_id)):
+            _name_error(attributes)
+        return attributes
 
     def remove_session(self) -> None:
         """Give back this thread's connection."""
@@ -215,6 +245,27 @@ class BrowsedStorage(BaseStorage):
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """See Optuna."""
         self._changed().set_trial_system_attr(trial_id, key, value)
+
+
+def _shown(trial: FrozenTrial) -> FrozenTrial:
+    """A copy of a trial whose metric is an error, with positive values."""
+    shown = copy.copy(trial)
+    if trial.values is not None:
+        shown.values = [0.0 - value for value in trial.values]
+    shown.intermediate_values = {step: 0.0 - score for step, score in trial.intermediate_values.items()}
+    attributes = dict(trial.user_attrs)
+    if isinstance(attributes.get("train_score"), float):
+        attributes["train_score"] = 0.0 - attributes["train_score"]
+    if "train_fold_scores" in attributes:
+        attributes["train_fold_scores"] = json.dumps([0.0 - s for s in json.loads(attributes["train_fold_scores"])])
+    shown.user_attrs = attributes
+    return shown
+
+
+def _name_error(attributes: dict[str, Any]) -> None:
+    """Let the axes of Optuna's plots be called ``log_loss``, not ``neg_log_loss``."""
+    if isinstance(attributes.get(_METRIC_NAMES), list):
+        attributes[_METRIC_NAMES] = [str(name).removeprefix("neg_") for name in attributes[_METRIC_NAMES]]
 
 
 def _of(connection: sa.Connection, table: sa.Table, study_id: int | None) -> Sequence[Any]:

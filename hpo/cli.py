@@ -236,7 +236,10 @@ def _list(arguments: argparse.Namespace) -> int:
         if arguments.output or arguments.json:
             frame = database.runs()
             frame = frame[frame["run"].isin([row["run"] for row in runs])]
-            text.write_frame(frame, arguments.output) if arguments.output else print(text.to_json(frame))
+            if arguments.output:
+                text.write_frame(text.runs_as_shown(frame), arguments.output)
+            else:
+                print(text.to_json(frame))
         else:
             text.show_runs(runs)
     return DONE

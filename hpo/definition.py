@@ -16,6 +16,7 @@ from hpo.failures import describe, exits_heard
 from hpo.fingerprint import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
 from hpo.generators import kept
 from hpo.interrupts import is_interrupt
+from hpo.metrics import as_scorer
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
 from hpo.units import Metric, one_line, scorer_name
@@ -61,7 +62,8 @@ class StudyDefinition:
         estimator: a scikit-learn estimator (the space's names are its ``set_params`` paths), or a
             function params -> estimator.
         space: a :class:`SearchSpace`, or a dict from which to make one.
-        metric: scorer name, or callable ``(estimator, X, y) -> float``; higher is better.
+        metric: scorer name, callable ``(estimator, X, y) -> float`` of which higher is better, a metric function of
+            scikit-learn's, or :class:`hpo.Metric`, which has its direction.
         reference: the usual hyperparameters to compare against; None means the estimator's defaults
             (a function has none, so there it is required).
         split: :class:`CrossValidation` or :class:`Holdout`.
@@ -112,6 +114,9 @@ class StudyDefinition:
             raise InvalidDefinition(f"{self.name}: extra_metrics is a text: give a list, [{self.extra_metrics!r}]")
         if not isinstance(self.extra_metrics, Sequence):
             raise InvalidDefinition(f"{self.name}: extra_metrics={self.extra_metrics!r}: give a list of scorers")
+        object.__setattr__(self, "metric", as_scorer(self.metric, f"{self.name}: the metric"))
+        extra = tuple(as_scorer(scorer, f"{self.name}: the metric") for scorer in self.extra_metrics)
+        object.__setattr__(self, "extra_metrics", extra)
         for scorer in (self.metric, *self.extra_metrics):
             if isinstance(scorer, str):
                 from sklearn.metrics import get_scorer_names

@@ -16,6 +16,7 @@ from hpo.hyperparameters import Configuration
 from hpo.interrupts import Interrupts
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
 from hpo.loop import RunLoop
+from hpo.metrics import direction_doubt
 from hpo.progress import Progress
 from hpo.records import RunKey
 from hpo.rescue import kept_aside
@@ -45,6 +46,7 @@ def started(
     One worker without limits evaluates in this process; but not after a coordinator has died without a word, which
     may have been the doing of a configuration that kills whatever evaluates it.
     """
+    progress.note(direction_doubt(session.definition.metric))
     is_alone = workers == 1 and not options.has_limits
     unfinished = session.database.held_runs() & runs if is_alone else set()
     if is_alone and not unfinished:

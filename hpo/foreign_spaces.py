@@ -1,4 +1,4 @@
-"""Hyperparameters as scikit-learn's searches spell them: lists, and frozen scipy.stats distributions."""
+"""Hyperparameters as others spell them: lists, scipy.stats distributions, ranges of scikit-optimize and Optuna."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,17 +63,88 @@ def as_parameter(given: Any) -> Parameter:
     """
     if isinstance(given, (Float, Int, Categorical, Quantile)):
         return given
-    if hasattr(given, "ppf") and hasattr(given, "dist"):
-        return _from_scipy(given)
+    found = recognised(given)
+    if found is not None:
+        return found
     if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__iter__"):
         raise InvalidSpace(f"{given!r} is neither Float, Int, Categorical, a list nor a scipy.stats distribution")
-    choices = [plain(choice) for choice in given]
-    if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in choices):
-        return Categorical(choices)
-    labels = [lasting_text(choice) for choice in choices]
+    return _choices(given)
+
+
+def recognised(given: Any) -> Parameter | None:
+    """The hyperparameter that a range or distribution of somebody else's is; None is a list of choices, or neither.
+
+    Known are scipy.stats distributions, scikit-optimize's ``(low, high, "log-uniform")``, ``Real``, ``Integer`` and
+    ``Categorical``, and Optuna's ``FloatDistribution``, ``IntDistribution`` and ``CategoricalDistribution``. They are
+    told by their names and attributes, so that none of these packages is needed.
+
+    Raises:
+        InvalidSpace: a tuple of two numbers, which may be a range or two choices; or a range that cannot be.
+    """
+    if isinstance(given, (Float, Int, Categorical, Quantile)):
+        return given
+    if hasattr(given, "ppf") and hasattr(given, "rvs"):
+        return _from_scipy(given if hasattr(given, "dist") else _frozen(given))
+    if isinstance(given, tuple):
+        return _from_tuple(given)
+    kind, prior = type(given).__name__, getattr(given, "prior", None)
+    if kind in {"Real", "Integer"} and hasattr(given, "low") and hasattr(given, "high"):
+        make = Float if kind == "Real" else Int
+        return make(given.low, given.high, log=_is_log(prior, given))
+    if kind == "Categorical" and hasattr(given, "categories"):
+        return _choices(given.categories)
+    if kind == "CategoricalDistribution" and hasattr(given, "choices"):
+        return _choices(given.choices)
+    if kind == "FloatDistribution" and hasattr(given, "log"):
+        return Float(given.low, given.high, log=given.log, step=given.step)
+    if kind == "IntDistribution" and hasattr(given, "log"):
+        return Int(given.low, given.high, log=given.log, step=given.step)
+    return None
+
+
+def _is_log(prior: Any, given: Any) -> bool:
+    if prior not in (None, "uniform", "log-uniform"):
+        raise InvalidSpace(f"{given!r}: the prior is {prior!r}: give 'uniform' or 'log-uniform'")
+    return bool(prior == "log-uniform")
+
+
+def _from_tuple(given: tuple[Any, ...]) -> Parameter | None:
+    """What a tuple of scikit-optimize's is; None where it can only be choices."""
+    values: list[Any] = [plain(value) for value in given] if len(given) >= 2 else [None, None]
+    low, high, *more = values
+    is_range = all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in (low, high)) and low < high
+    if not is_range:
+        return None
+    kind = Int if isinstance(low, int) and isinstance(high, int) else Float
+    if not more:
+        raise InvalidSpace(
+            f"{given!r} may be a range or two choices: write hpo.{kind.__name__}({low}, {high}) for the range, "
+            f"[{low}, {high}] for the choices"
+        )
+    if more[0] in ("uniform", "log-uniform"):
+        return kind(low, high, log=_is_log(more[0], given))
+    return None
+
+
+def _frozen(distribution: Any) -> Any:
+    """A distribution of scipy.stats that nobody has called, where it needs no arguments."""
+    if getattr(distribution, "shapes", None):
+        raise InvalidSpace(
+            f"scipy.stats.{distribution.name} needs {distribution.shapes}: give scipy.stats.{distribution.name}"
+            f"({distribution.shapes})"
+        )
+    return distribution()
+
+
+def _choices(choices: Any) -> Parameter:
+    """Choices of any objects."""
+    plains = [plain(choice) for choice in choices]
+    if all(isinstance(choice, (str, int, float, bool, type(None))) for choice in plains):
+        return Categorical(plains)
+    labels = [lasting_text(choice) for choice in plains]
     if len(set(labels)) < len(labels):
         raise InvalidSpace(f"the choices {', '.join(labels)} share names: give a dict label -> object")
-    return Categorical(dict(zip(labels, choices, strict=True)))
+    return Categorical(dict(zip(labels, plains, strict=True)))
 
 
 def lasting_text(choice: Any) -> str:

@@ -12,7 +12,7 @@ from hpo import records as t
 from hpo.errors import UnknownRun
 from hpo.json_text import from_json
 from hpo.run_name import RunName
-from hpo.run_rows import COMPLETE_VALUE, IDENTITY, SECONDS, run_rows
+from hpo.run_rows import COMPLETE_VALUE, FIRST_VALUE, IDENTITY, SECONDS, run_rows
 
 _ROWS = 20_000  # of a table that are held as Python objects at a time
 
@@ -21,8 +21,10 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
     """One row per run, in the order they were created.
 
     Columns: run, study, version, sampler, split, seed, state (``done``, ``done (patience)`` and the like, or
-    ``unfinished``), complete, failed, pruned (trials), budget, best (highest value, the scorer's sign), metric,
-    metric_sign (-1 where the metric is an error, shown positive to people),
+    ``unfinished``), complete, failed, pruned (trials), budget, best (highest value, the scorer's sign; of
+    other Optuna studies the best in their own direction, NaN where they have several objectives), metric,
+    metric_sign (-1 where the metric is an error, shown positive to people), direction (``minimize`` or
+    ``maximize``, as people read it; None where there are several objectives),
     fit_seconds, score_seconds, sampler_seconds (sums over trials, s), started, finished (UTC).
     Studies in the database that are no runs of this package have NaN where they have no such value.
     """
@@ -34,7 +36,7 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
         table[column] = table[column].astype(int)
     for column in ("best", *SECONDS):
         table[column] = table[column].astype(float)
-    for column in ("study", "sampler", "metric", "metric_sign"):  # of which other Optuna studies have none
+    for column in ("study", "sampler", "metric", "metric_sign", "direction"):  # of which other Optuna studies have none
         values = [np.nan if row[column] is None and column == "metric_sign" else row[column] for row in rows]
         table[column] = pd.Series(values, dtype=object)
     for column in ("started", "finished"):
@@ -43,7 +45,8 @@ def runs(connection: sa.Connection) -> pd.DataFrame:
 
 
 _RUN_COLUMNS = (
-    "run", *IDENTITY, "state", "complete", "failed", "pruned", "budget", "best", "metric", "metric_sign", *SECONDS,
+    "run", *IDENTITY, "state", "complete", "failed", "pruned", "budget", "best", "metric", "metric_sign",
+    "direction", *SECONDS,
     "started", "finished",
 )  # fmt: skip
 
@@ -72,7 +75,7 @@ def trials(connection: sa.Connection, *, run: str | None = None, study: str | No
             t.trials.c.datetime_complete.label("finished"),
         )
         .join(wanted, wanted.c.study_id == t.trials.c.study_id)
-        .join(t.trial_values, t.trial_values.c.trial_id == t.trials.c.trial_id, isouter=True)
+        .join(t.trial_values, FIRST_VALUE, isouter=True)
         .order_by(wanted.c.study_id, t.trials.c.number),
     )
     base["value"] = base["value"].astype(float)

@@ -1,8 +1,10 @@
 """What ends a run: its budget, its time, a target, patience, or the terminator."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -34,6 +36,7 @@ class RunOptions:
         trial_memory: MB of resident memory that the process which evaluates it may take; None is no limit.
         lag: how many trials may be under way when the next is proposed; None is what the run has, or the workers.
         trust_database: whether a sampler that is not of the table may read text that was stored for it.
+        callbacks: are called with the study and the trial after each record of a run with a sampler.
     """
 
     trials: int | None = None
@@ -48,6 +51,7 @@ class RunOptions:
     walltime: float | None = None
     terminator: bool = False
     trust_database: bool = False
+    callbacks: tuple[Callable[..., Any], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("terminator", "trust_database"):
@@ -57,8 +61,9 @@ class RunOptions:
             raise InvalidOption(f"target={self.target!r}: give a number")
         for name in ("trials", "patience", "lag"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
                 raise InvalidOption(f"{name}={value!r}: give a whole number, 1 or more")
+            object.__setattr__(self, name, None if value is None else int(value))  # NumPy's too
         for name, unit in {
             "timeout": "seconds",
             "walltime": "seconds",
@@ -81,8 +86,8 @@ class Outcome:
 
     Attributes:
         run: its name.
-        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``walltime``, ``terminator``, ``timeout`` or
-            ``interrupted``.
+        reason: ``budget``, ``exhausted``, ``target``, ``patience``, ``walltime``, ``terminator``, ``callback``,
+            ``timeout`` or ``interrupted``.
         n_new: trials recorded by this call; ``n_reused`` of them were not trained.
         warnings: category -> count, over the trials of this call.
         seconds: wall-clock of this call.
@@ -109,6 +114,7 @@ def check_workers(workers: "int | str") -> "int | str":
     """
     if isinstance(workers, str) and workers.strip().isdecimal():
         workers = int(workers)
+    workers = int(workers) if isinstance(workers, Integral) and not isinstance(workers, bool) else workers
     is_number = isinstance(workers, int) and not isinstance(workers, bool) and 1 <= workers <= _MOST_WORKERS
     is_address = isinstance(workers, str) and re.fullmatch(r"(dask|tcp|tls)://[^\s/]+:\d+", workers)
     if is_number or is_address:
@@ -120,13 +126,13 @@ def check_workers(workers: "int | str") -> "int | str":
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_numbers(**numbers: int) -> None:
     """Raise InvalidOption unless each is a whole number from 0."""
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
+        if isinstance(number, bool) or not isinstance(number, Integral) or not 0 <= number < 2**31:
             raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more and below 2**31")
 
 

@@ -11,6 +11,7 @@ from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.hyperparameters import Configuration
 from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
+from hpo.optuna_studies import Callbacks
 from hpo.progress import Progress
 from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.pruning import Pruning
@@ -122,6 +123,7 @@ class RunLoop:
         self.seconds = 0.0
         self._n_results = 0
         self.warnings: Counter[str] = Counter()
+        self._callbacks = Callbacks(() if is_reference else options.callbacks, str(name), stored)
 
     def _read(self, sampler: Sampler | None) -> list[FrozenTrial]:
         """The run's trials, of which those that no sampler and no pruner learns from are read in part only."""
@@ -225,7 +227,7 @@ class RunLoop:
     # --- inside ---
 
     def _may_propose(self) -> bool:
-        reason = self._told.reason_to_stop()
+        reason = "callback" if self._callbacks.wants_end else self._told.reason_to_stop()
         if reason is not None and (self._budget is None or self._told.n < self._budget):
             if not self._is_adaptive:
                 self._ended = reason
@@ -375,6 +377,7 @@ class RunLoop:
         self._sampler_state |= record.sampler_state
         self._session.database.record(self._key, record)
         self._add_told(record.trial)
+        self._callbacks.told(record.trial)
         if self._options.reuse and evaluation.value is not None:
             self._origins.setdefault(proposal.key, f"{self.name}#{trial.number}")
         self.n_recorded += 1

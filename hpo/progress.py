@@ -1,10 +1,11 @@
 """Progress for people: redrawn in place in a terminal or notebook, a line a minute elsewhere."""
 
-import sys
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from hpo.announcements import announce
 from hpo.errors import InvalidOption
 from hpo.interrupts import ANNOUNCEMENT, Interrupts
 from hpo.run_name import RunName
@@ -60,7 +61,7 @@ class Progress:
         if self._screen is not None:
             self._screen.say(text)
         else:
-            print(text, file=sys.stderr, flush=True)
+            announce(text)
 
     def begin_run(
         self,
@@ -116,7 +117,7 @@ class Progress:
             self._screen.changed()
         elif self._mode == "lines" and self._clock() - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = self._clock()
-            print(self._comparison_line() if self._is_comparison else self._run_line(), file=sys.stderr, flush=True)
+            announce(self._comparison_line() if self._is_comparison else self._run_line(), logging.INFO)
 
     # --- in words ---
 

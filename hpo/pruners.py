@@ -93,6 +93,25 @@ class Pruner:
             return build(**self.options)
 
 
+def pruner_options(pruner: BasePruner) -> tuple[str, dict[str, Any]]:
+    """Name and options of a pruner that Optuna made, where they are not its defaults.
+
+    Raises:
+        UnknownPruner: it is none of the table.
+    """
+    names = {
+        "MedianPruner": "median", "PercentilePruner": "percentile", "SuccessiveHalvingPruner": "halving",
+        "HyperbandPruner": "hyperband",
+    }  # fmt: skip
+    name = names.get(type(pruner).__name__)
+    if name is None:
+        raise UnknownPruner(f"{type(pruner).__name__} of Optuna is not known: give {', '.join(names)} or a name")
+    usual = vars(make_pruner(name, {}).build())
+    given = {option: getattr(pruner, f"_{option}", None) for option in PRUNERS[name].options}
+    changed = {o: v for o, v in given.items() if v != usual.get(f"_{o}") and isinstance(v, (int, float))}
+    return name, changed
+
+
 def make_pruner(name: str, options: Mapping[str, Any]) -> Pruner:
     """The pruner of a name with options.
 

@@ -1,7 +1,7 @@
 """The name of a run, ``digits-mlp@2/tpe/split0-seed0``: which study, sampler, split and seed."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hpo.errors import UnknownRun
 
@@ -10,26 +10,30 @@ _PATTERN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class RunName:
-    """The parts of a run's name.
+@dataclass(frozen=True, eq=False, repr=False)
+class RunName(str):
+    """A run's name, which is a text, and its parts.
 
     Attributes:
         study: name of the study definition.
         version: 1, or higher once the definition has changed and ``--new-version`` was given.
         sampler: label of the sampler with its options; ``reference`` and ``manual`` name runs without one.
-        split, seed: numbers from 0.
+        split, seed: numbers from 0. So ``name.split`` is a number, and no method as that of other texts.
     """
 
     study: str
     version: int
     sampler: str
-    split: int
-    seed: int
+    split: int = field()  # type: ignore[assignment]  # str has a method of that name; str(name) has it still
+    seed: int = field()
 
-    def __str__(self) -> str:
-        version = f"@{self.version}" if self.version > 1 else ""
-        return f"{self.study}{version}/{self.sampler}/split{self.split}-seed{self.seed}"
+    def __new__(cls, study: str, version: int, sampler: str, split: int, seed: int) -> "RunName":
+        """The text of these parts."""
+        which = f"@{version}" if version > 1 else ""
+        return super().__new__(cls, f"{study}{which}/{sampler}/split{split}-seed{seed}")
+
+    def __getnewargs__(self) -> tuple[str, int, str, int, int]:  # type: ignore[override]
+        return self.study, self.version, self.sampler, self.split, self.seed
 
     @property
     def versioned_study(self) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpo import records as t
@@ -28,6 +29,9 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
     counts = {row.study_id: row for row in connection.execute(_COUNTS)}
     seconds = {row.study_id: row for row in connection.execute(_SUMS)}
     attributes = _run_attributes(connection)
+    directions: defaultdict[int, list[StudyDirection]] = defaultdict(list)
+    for study_id, direction in connection.execute(sa.select(t.directions.c.study_id, t.directions.c.direction)):
+        directions[study_id].append(direction)
     rows = []
     for study_id, name in connection.execute(
         sa.select(t.studies.c.study_id, t.studies.c.study_name).order_by(t.studies.c.study_id)
@@ -40,8 +44,9 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
         row = {"run": name, **{key: own.get(key) for key in IDENTITY}}
         numbers = {key: 0 if count is None else int(getattr(count, key) or 0) for key, _ in _STATES}
         row |= {"state": _run_state(sum(numbers.values()), own), **numbers, "budget": own.get("budget")}
-        row |= {"best": None if count is None else count.best}
+        row |= {"best": None if count is None else _best(count, directions.get(study_id, []))}
         row |= {"metric": own.get("metric"), "metric_sign": own.get("metric_sign")}
+        row |= {"direction": _direction(own, directions.get(study_id, []))}
         row |= {key: None if spent is None else getattr(spent, key) for key in SECONDS}
         row |= {key: None if count is None else getattr(count, key) for key in ("started", "finished")}
         rows.append(row)
@@ -60,15 +65,32 @@ def _run_state(n_told: int, attributes: dict[str, Any]) -> str:
     return f"done ({stopped})" if isinstance(stopped, str) else "unfinished"
 
 
+def _best(count: Any, directions: list[StudyDirection]) -> float | None:
+    """The best value as the study's direction has it; a study with several objectives has no best one."""
+    if len(directions) > 1:
+        return None
+    return count.lowest if directions == [StudyDirection.MINIMIZE] else count.highest  # type: ignore[no-any-return]
+
+
+def _direction(own: dict[str, Any], directions: list[StudyDirection]) -> str | None:
+    """``minimize`` or ``maximize``, as people read it: of an error it is the former, though its score is maximised."""
+    if own.get("metric_sign") is not None:
+        return "minimize" if own["metric_sign"] == -1 else "maximize"
+    return directions[0].name.lower() if len(directions) == 1 else None
+
+
+# A trial with several objectives has several values, and is one trial all the same.
+FIRST_VALUE = (t.trial_values.c.trial_id == t.trials.c.trial_id) & (t.trial_values.c.objective == 0)
 _COUNTS = (
     sa.select(
         t.trials.c.study_id,
         *(sa.func.sum(sa.case((t.trials.c.state == state, 1), else_=0)).label(name) for name, state in _STATES),
         sa.func.min(t.trials.c.datetime_start).label("started"),
         sa.func.max(t.trials.c.datetime_complete).label("finished"),
-        sa.func.max(COMPLETE_VALUE).label("best"),
+        sa.func.max(COMPLETE_VALUE).label("highest"),
+        sa.func.min(COMPLETE_VALUE).label("lowest"),
     )
-    .join(t.trial_values, t.trial_values.c.trial_id == t.trials.c.trial_id, isouter=True)
+    .join(t.trial_values, FIRST_VALUE, isouter=True)
     .group_by(t.trials.c.study_id)
 )
 _KEY, _NUMBER = t.trial_attributes.c.key, sa.cast(t.trial_attributes.c.value_json, sa.Double)

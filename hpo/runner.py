@@ -1,8 +1,12 @@
 """Runs: from a request to its end."""
 
 import time
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 
 from hpo.catalogue import find_study
 from hpo.cores import share_of_cores
@@ -12,6 +16,8 @@ from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import RunFailed
 from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
+from hpo.metrics import loss_doubt
+from hpo.optuna_studies import Callback, check_callbacks
 from hpo.progress import Progress
 from hpo.pruning import check_suitable
 from hpo.run_name import RunName
@@ -25,8 +31,8 @@ from hpo.units import format_duration
 def run(
     study: "StudyDefinition | str | Path",
     *,
-    sampler: "str | Factory | Sampler" = "tpe",
-    pruner: str | None = None,
+    sampler: "str | Factory | Sampler | BaseSampler" = "tpe",
+    pruner: "str | BasePruner | None" = None,
     seed: int = 0,
     split: int = 0,
     trials: int | None = None,
@@ -45,12 +51,14 @@ def run(
     new_version: bool = False,
     trust_database: bool = False,
     progress: str = "auto",
+    callbacks: "Sequence[Callback] | None" = None,
 ) -> Run:
     """Run one study with one sampler up to a budget, or resume it.
 
     Args:
         study: a definition, the name of a study, or the path of a script.
-        sampler: name, name with options as in ``"tpe(n_startup_trials=20)"``, or factory seed -> optuna sampler.
+        sampler: name, name with options as in ``"tpe(n_startup_trials=20)"``, factory seed -> optuna sampler, or a
+            sampler of Optuna's, which is copied for each trial and seeded anew.
         pruner: ends hopeless trials early: ``"racing"`` over folds; ``"median"``, ``"percentile"``, ``"halving"`` or
             ``"hyperband"`` over training. The same as a sampler with a plus sign, ``"tpe+racing"``.
         seed, split: whole numbers from 0; the split decides which rows train and which validate.
@@ -72,7 +80,9 @@ def run(
         new_version: where the definition has changed, begin a new version of the study.
         trust_database: let a sampler of your own read text that it stored in the database, which may be pickles:
             whoever can write to the database can then run code here. Those of the table read none.
-        progress: ``auto``, ``bar``, ``lines`` or ``none``.
+        progress: ``auto``, ``bar``, ``lines`` or ``none``. What is no bar goes through the logger ``hpo``.
+        callbacks: functions ``(study, trial)``, called after each record; the study is a copy in memory. With
+            ``study.stop()`` the run ends.
 
     Returns:
         The run, whose ``best``, ``trials`` and ``best_estimator()`` read the database; ``outcome`` says how it ended.
@@ -83,7 +93,7 @@ def run(
     """
     options = RunOptions(
         trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag, walltime, terminator,
-        trust_database,
+        trust_database, check_callbacks(callbacks),
     )  # fmt: skip
     workers = check_workers(workers)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
@@ -109,6 +119,8 @@ def run(
         job = Job(name, chosen, lag=options.lag or engine.n_workers, threads=threads)
         shown.note(_announcement(session, chosen, name, options))
         loop = driver.drive_one(job)
+        reference = session.reference(split)
+        shown.note(loss_doubt(definition.metric, loop.best, None if reference is None else reference.value))
     if interrupts.requested:
         raise KeyboardInterrupt
     if loop.n_recorded and loop.best is None:

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
@@ -19,12 +19,16 @@ from hpo.failures import describe, exits_heard
 from hpo.generators import fold_name, seeded
 from hpo.interrupts import is_interrupt
 from hpo.limits import Outcome
+from hpo.optuna_studies import study_of
 from hpo.parameters import model_parameters
 from hpo.results import train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession
 from hpo.splits import TEST_FOLD
 from hpo.units import Metric
+
+if TYPE_CHECKING:
+    import optuna
 
 _DECIDES_THE_MODEL = ("data", "split", "space", "estimator")  # of what is hashed when a run is made
 
@@ -141,6 +145,14 @@ class Run:
     def trials(self) -> pd.DataFrame:
         """One row per trial; columns as in :meth:`StudyDatabase.trials`."""
         return self.database.trials(str(self.name))
+
+    @property
+    def study(self) -> "optuna.Study":
+        """The run as an Optuna study, for ``optuna.visualization`` and ``trials_dataframe``; values are the scorer's.
+
+        It is a copy in memory: what is written to it has no effect on the database.
+        """
+        return study_of(str(self.name), self.database.optuna_trials(self.study_id), self.attributes)
 
     def trial(self, number: int) -> Trial:
         """One trial.

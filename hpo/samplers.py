@@ -1,6 +1,7 @@
 """One table of samplers: what each is, how it is built, what it needs and supports."""
 
 import ast
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -15,7 +16,9 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
@@ -25,7 +28,7 @@ from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint import fingerprint
 from hpo.grid import GridSampler
 from hpo.hyperparameters import Categorical
-from hpo.pruners import Pruner, make_pruner
+from hpo.pruners import Pruner, make_pruner, pruner_options
 from hpo.qmc import QMCSampler
 from hpo.space import SearchSpace
 from hpo.units import one_line
@@ -192,11 +195,11 @@ class Sampler:
         """The label without the pruner: what seeds are derived from, so that a pruner changes no first proposal."""
         return self.label.partition("+")[0] if self.pruner is not None else self.label
 
-    def with_pruner(self, pruner: str) -> "Sampler":
-        """This sampler with a pruner, given as its name or its name with options."""
+    def with_pruner(self, pruner: "str | BasePruner") -> "Sampler":
+        """This sampler with a pruner, given as its name, its name with options, or an object of Optuna's."""
         if self.pruner is not None:
             raise InvalidOption(f"{self.label} has a pruner already: leave {pruner} out")
-        name, options = _parse(pruner)
+        name, options = pruner_options(pruner) if isinstance(pruner, BasePruner) else _parse(pruner)
         made = make_pruner(name, options)
         return dataclasses.replace(self, label=f"{self.label}+{_label(name, options)}", pruner=made)
 
@@ -230,8 +233,10 @@ class Sampler:
             return self.kind.build(space, seed, self.options)
 
 
-def find_sampler(given: "str | Factory | Sampler") -> Sampler:
-    """The sampler of a name, of a name with options, or of a factory ``seed -> optuna sampler``.
+def find_sampler(given: "str | Factory | Sampler | BaseSampler") -> Sampler:
+    """The sampler of a name, of a name with options, of a factory ``seed -> optuna sampler``, or an Optuna sampler.
+
+    An Optuna sampler is copied for each trial and seeded anew, as those of names are: its own seed is not used.
 
     A pruner follows a plus sign: ``tpe+racing``, ``random+median(n_startup_trials=8)``.
 
@@ -240,6 +245,8 @@ def find_sampler(given: "str | Factory | Sampler") -> Sampler:
     """
     if isinstance(given, Sampler):
         return given
+    if isinstance(given, BaseSampler):
+        return _from_object(given)
     if callable(given):
         return _from_factory(getattr(given, "__name__", type(given).__name__), given)
     with_pruner = re.fullmatch(r"(.+?)\+([A-Za-z_]\w*(?:\(.*\))?)", given.strip()) if isinstance(given, str) else None
@@ -309,6 +316,32 @@ def _from_factory(name: str, factory: Any) -> Sampler:
         )
     kind = SamplerKind(f"the user's own factory {name}", functools.partial(_call_factory, name, factory))
     return Sampler(name, kind, {}, fingerprint(factory, f"the sampler {name}"))
+
+
+def _from_object(given: BaseSampler) -> Sampler:
+    """An Optuna sampler that a user made; its label tells one with other options apart."""
+    name = type(given).__name__
+    ours = {"GridSampler": "grid", "QMCSampler": "qmc"}.get(name)
+    if ours is not None:
+        raise UnsuitableSampler(f"{name} of Optuna cannot be made anew for each trial: give sampler={ours!r}")
+    content = fingerprint(_reseeded(given, 0), f"the sampler {name}")
+    found = _from_factory(f"{name}-{content[:8]}", functools.partial(_reseeded, given))
+    return dataclasses.replace(found, hash=content)
+
+
+def _reseeded(sampler: BaseSampler, seed: int) -> BaseSampler:
+    """A copy of a sampler whose every random generator, also of samplers inside it, begins with a seed."""
+    copied = copy.deepcopy(sampler)
+    waiting, n_seeded = [copied], 0
+    while waiting:
+        inside = waiting.pop()
+        for value in vars(inside).values():
+            if isinstance(value, LazyRandomState):
+                value.rng.seed(derive_seed(seed, n_seeded))
+                n_seeded += 1
+            elif isinstance(value, BaseSampler):
+                waiting.append(value)
+    return copied
 
 
 def _call_factory(name: str, factory: Any, space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:

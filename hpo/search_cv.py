@@ -2,23 +2,29 @@
 
 import contextlib
 import functools
+import inspect
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import clone
+from sklearn.metrics import get_scorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from hpo.errors import InvalidOption, StudyChanged
+from hpo.announcements import announce
+from hpo.errors import InvalidOption, InvalidSpace, StudyChanged
 from hpo.fingerprint import OLD_HASHES, Versioned, unfitted
 from hpo.generators import fold_name, kept, seeded
+from hpo.limits import RunOptions
+from hpo.metrics import as_scorer
+from hpo.optuna_studies import check_callbacks
 from hpo.pruning import check_trains_in_steps
 from hpo.reproduction import UNSEEN, allowance, reproduce
 from hpo.samplers import find_sampler
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 
 _Fit = Callable[[list[Candidate], Sequence[int]], None]  # fits and scores candidates on folds
 
+_DEFAULT_SAMPLER = "tpe"
 _PER_WORKER = 4  # candidates for each worker between two writes to a database
 
 
@@ -51,21 +58,37 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         estimator: is cloned for every fit.
         space: a :class:`hpo.SearchSpace` or a dict for one; or scikit-learn's dict of lists and frozen scipy.stats
             distributions, or a list of such dicts. Uniform, loguniform and randint become Float and Int, others are
-            searched through their quantile function.
-        sampler: as for :func:`hpo.run`. ``"grid"`` has every cell in the order of ``ParameterGrid``; an equal
-            candidate is shown again and fitted once.
+            searched through their quantile function. Ranges of scikit-optimize and Optuna are taken too
+            (:func:`hpo.foreign_spaces.recognised`).
+        param_grid, param_distributions: the same under the names of ``GridSearchCV`` and ``RandomizedSearchCV``, where
+            a tuple of numbers is always a list of choices.
+        sampler: as for :func:`hpo.run`, or a sampler of Optuna's. ``"grid"`` has every cell in the order of
+            ``ParameterGrid``; an equal candidate is shown again and fitted once. None is ``grid`` for lists alone
+            without a number of candidates, as ``GridSearchCV``, and otherwise ``tpe``.
         n_trials: number of candidates; None is the whole grid for ``grid``, otherwise 50.
-        scoring, cv, refit, n_jobs, error_score, return_train_score, verbose: as in scikit-learn. ``n_jobs`` changes
-            nothing but the time. Of several metrics the sampler is told the one of ``refit``, or the first.
+        n_iter: the same under the name of ``RandomizedSearchCV``.
+        scoring, cv, refit, n_jobs, error_score, return_train_score, verbose, pre_dispatch: as in scikit-learn;
+            ``scoring`` may be an :class:`hpo.Metric` or a metric function too. ``n_jobs`` changes nothing but the
+            time. Of several metrics the sampler is told the one of ``refit``, or the first.
         random_state: seeds the sampler. With a database, None is drawn once and kept there.
         database: a URL, a path or a :class:`hpo.StudyDatabase`; None keeps the trials in memory. What is stored is
             not fitted again: the same call goes on where a killed one stopped.
         name: of the study in the database; None is the estimator's. A fingerprint of the data follows it, so that
             each outer fold of a nested search has a run of its own.
-        pruner: None or the name of a pruner, with options as in ``"racing(alpha=0.1)"``. ``racing`` gives up candidates
-            between folds; ``median``, ``percentile``, ``halving`` and ``hyperband`` while a fold trains, where the
-            estimator trains in steps (:mod:`hpo.steps`). The scores of folds that were not fitted to their end are NaN.
+        pruner: None, a pruner of Optuna's, or the name of one, with options as in ``"racing(alpha=0.1)"``. ``racing``
+            gives up candidates between folds; ``median``, ``percentile``, ``halving`` and ``hyperband`` while a fold
+            trains, where the estimator trains in steps (:mod:`hpo.steps`). The scores of folds that were not fitted
+            to their end are NaN.
         timeout: seconds after which no further candidate begins.
+        trial_timeout: seconds that the folds of a candidate may take together; beyond them it counts as failed. A fit
+            is not interrupted, as scikit-learn fits in processes that are not to be killed.
+        target, patience: end the search at this score, or after so many candidates without a better one.
+        start: a list of dicts of parameters to evaluate first.
+        new_version: where the estimator, the folds or the scoring have changed since the stored run of that name was
+            made, or its scores no longer hold, begin a new version, which reuses nothing. Another space does so by
+            itself.
+        callbacks: functions ``(study, trial)``, called after each record; the study is a copy in memory. With
+            ``study.stop()`` the search ends.
 
     Attributes:
         run_: the :class:`hpo.Run` of the last fit.
@@ -77,15 +100,17 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         HpoError: bad input, or a stored run that was made with something else.
     """
 
-    pre_dispatch = "2*n_jobs"  # scikit-learn's base class reads it
     n_splits_: int
 
     def __init__(
         self,
         estimator: Any,
-        space: Any,
+        space: Any = None,
         *,
-        sampler: Any = "tpe",
+        param_grid: Any = None,
+        param_distributions: Any = None,
+        sampler: Any = None,
+        n_iter: int | None = None,
         n_trials: int | None = None,
         scoring: Any = None,
         cv: Any = None,
@@ -97,11 +122,21 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         verbose: int = 0,
         database: Any = None,
         name: str | None = None,
-        pruner: str | None = None,
+        pruner: Any = None,
         timeout: float | None = None,
+        trial_timeout: float | None = None,
+        target: float | None = None,
+        patience: int | None = None,
+        start: Any = (),
+        new_version: bool = False,
+        callbacks: Any = None,
+        pre_dispatch: Any = "2*n_jobs",
     ) -> None:
         self.estimator = estimator
         self.space = space
+        self.param_grid = param_grid
+        self.param_distributions = param_distributions
+        self.n_iter = n_iter
         self.sampler = sampler
         self.n_trials = n_trials
         self.scoring = scoring
@@ -116,6 +151,13 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         self.name = name
         self.pruner = pruner
         self.timeout = timeout
+        self.trial_timeout = trial_timeout
+        self.target = target
+        self.patience = patience
+        self.start = start
+        self.new_version = new_version
+        self.callbacks = callbacks
+        self.pre_dispatch = pre_dispatch
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> "SearchCV":
         """Search, and train the best candidate on all rows.
@@ -162,6 +204,17 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
     # --- inside ---
 
+    def _get_scorers(self) -> tuple[Any, Any]:
+        """As scikit-learn's searches, and the scorer of a metric function."""
+        scorers, refit = super()._get_scorers()
+        known = as_scorer(scorers, "scoring") if self._is_function else scorers
+        return get_scorer(known) if isinstance(known, str) else known, refit
+
+    @property
+    def _is_function(self) -> bool:
+        """Whether ``scoring`` is a plain function, which may be a metric function."""
+        return inspect.isfunction(self.scoring) or isinstance(self.scoring, functools.partial)
+
     def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
         X, y, params = self._given
         X, y = indexable(X, y)
@@ -183,8 +236,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         plainly = functools.partial(self._fit_plainly, evaluate_candidates, context, splits)
         watched = functools.partial(self._fit_watched, (X, y, routed), context, splits)
         fit = watched if search.watches_training else plainly
-        with search, kept():
-            self._check_stored(search, plainly)
+        with contextlib.ExitStack() as stack:
+            search = self._entered(stack, search, plainly, (X, y, params, splits))
+            self._say_begin(search, n_splits)
             while not search.is_done and (not search.candidates or time.monotonic() < deadline):
                 batch = search.propose(self._batch_size(search))
                 wanted = search.unknown(batch)
@@ -203,6 +257,34 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         search.results.update(self._results())
         context.call_on_fit_task_end(estimator=self)
         self._refitting.enter_context(seeded(0, fold_name(TEST_FOLD)))  # what follows is the refit, if any
+
+    def _entered(self, stack: contextlib.ExitStack, search: SearchRun, fit: _Fit, given: tuple[Any, ...]) -> SearchRun:
+        """The search, or that of a new version, locked until the stack is closed."""
+        inside = contextlib.ExitStack()
+        inside.enter_context(search)
+        inside.enter_context(kept())
+        try:
+            self._check_stored(search, fit)
+        except BaseException as error:
+            inside.close()
+            if not (isinstance(error, StudyChanged) and self.new_version):
+                raise
+            n_seen = search.n_seen
+            self._search = search = self._open(*given, begins_anew=True)
+            search.n_seen = n_seen
+            inside.enter_context(search)
+            inside.enter_context(kept())
+        stack.enter_context(inside)
+        return search
+
+    def _say_begin(self, search: SearchRun, n_splits: int) -> None:
+        """What scikit-learn would say, what is not fitted again, and that a new version begins."""
+        if search.note is not None:
+            announce(search.note)
+        if self.verbose > 0:
+            n = search.n_left
+            more = f"; {search.n_resumed} candidates of {search.name} were resumed" if search.n_resumed else ""
+            print(f"Fitting {n_splits} folds for each of {n} candidates, totalling {n * n_splits} fits{more}")
 
     def _check_stored(self, search: SearchRun, fit: _Fit) -> None:
         """Evaluate a fold of the cheapest stored candidate again: whatever no hash sees, it shows.
@@ -237,7 +319,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         if not found.holds:
             raise StudyChanged(
                 f"{search.name} no longer gives its stored scores: {found.sentence}. {UNSEEN}"
-                f"{search.changed_versions}. Undo its change, or give SearchCV another name"
+                f"{search.changed_versions}. Undo its change, give new_version=True to begin a new version, which "
+                "reuses nothing, or give SearchCV another name"
             )
 
     def _race(self, search: SearchRun, fit: _Fit, wanted: list[Candidate]) -> None:
@@ -253,7 +336,11 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             return 1
         if search.pruning is not None:
             return search.n_racing
-        if self.database is None and self.timeout is None:
+        if self.timeout is not None:  # what begins together begins in time
+            n_jobs: int = effective_n_jobs(self.n_jobs)
+            return math.ceil(n_jobs / search.n_folds)
+        ends_early = self.target is not None or self.patience is not None or bool(self.callbacks)
+        if self.database is None and not ends_early:
             return search.n_left
         return int(_PER_WORKER * effective_n_jobs(self.n_jobs))
 
@@ -335,15 +422,22 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
                 warnings.filterwarnings("ignore", "One or more of the", UserWarning)  # pruned ones are NaN
             return super()._format_results([c.params for c in complete], search.n_folds, shown)
 
-    def _open(self, X: Any, y: Any, params: dict[str, Any], splits: list[Any]) -> SearchRun:
-        n_trials = self.n_trials
-        if n_trials is not None and (isinstance(n_trials, bool) or not isinstance(n_trials, int) or n_trials < 1):
-            raise InvalidOption(f"n_trials={n_trials!r}: give a whole number, 1 or more")
-        if self.timeout is not None and not self.timeout > 0:
-            raise InvalidOption(f"timeout={self.timeout!r}: give a number of seconds above 0")
-        sampler = find_sampler(self.sampler)
+    def _open(
+        self, X: Any, y: Any, params: dict[str, Any], splits: list[Any], *, begins_anew: bool = False
+    ) -> SearchRun:
+        n_trials = self._one_of("n_trials", "n_iter")
+        given = self._one_of("space", "param_grid", "param_distributions")
+        if given is None:
+            raise InvalidSpace("SearchCV has no space: give it as the second argument, or as param_grid={...}")
+        ending = RunOptions(
+            trials=n_trials, timeout=self.timeout, trial_timeout=self.trial_timeout, target=self.target,
+            patience=self.patience,
+        )  # fmt: skip
+        n_trials, callbacks = ending.trials, check_callbacks(self.callbacks)
+        space = CandidateSpace(given, are_choices=given is not self.space)
+        is_grid = self.sampler is None and space.is_grid and n_trials is None
+        sampler = find_sampler("grid" if is_grid else _DEFAULT_SAMPLER if self.sampler is None else self.sampler)
         sampler = sampler if self.pruner is None else sampler.with_pruner(self.pruner)
-        space = CandidateSpace(self.space)
         if sampler.pruner is not None and not space.has_estimators:
             check_trains_in_steps(sampler.pruner, self.estimator)
         sampler.check(space.space)
@@ -358,16 +452,39 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             "cv": splits,
             "scoring": [self.scoring, self.error_score, self.return_train_score, self.refit],
         }
+        start = [space.configuration(first, f"start[{i}]") for i, first in enumerate(check_start(self.start))]
+        if start:
+            made_with["start"] = start
         return SearchRun(
             space,
             sampler,
             n_trials=n_trials if n_trials is not None or sampler.is_grid else DEFAULT_CANDIDATES,
             n_folds=len(splits),
             metric=self.refit if isinstance(self.refit, str) else None,
-            scoring=self.scoring,
+            scoring=as_scorer(self.scoring, "scoring") if self._is_function else self.scoring,
             seed=seed,
             database=self.database,
             name=self.name or type(self.estimator).__name__,
             data=[X, y, params],
             made_with=made_with,
+            ending=ending,
+            start=start,
+            callbacks=callbacks,
+            new_version=bool(self.new_version),
+            begins_anew=begins_anew,
         )
+
+    def _one_of(self, *names: str) -> Any:
+        """The one of several arguments for the same thing that was given, or None."""
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InvalidOption(f"{' and '.join(given)} are names of the same thing: give one of them")
+        return getattr(self, given[0]) if given else None
+
+
+def check_start(given: Any) -> list[Any]:
+    """The configurations to begin with; raises InvalidOption where they are no list of dicts."""
+    is_list = hasattr(given, "__iter__") and not isinstance(given, (str, bytes, Mapping))
+    if not is_list or not all(isinstance(first, Mapping) for first in given):
+        raise InvalidOption(f"start={given!r}: give a list of dicts name -> value")
+    return list(given)

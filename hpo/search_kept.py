@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpo.database import StudyDatabase
+from hpo.optuna_studies import study_of
 from hpo.records import TrialRecord
 from hpo.run_name import RunName
-from hpo.samplers import quiet_study
 from hpo.units import Metric
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class KeptRun:
             return Run(str(self.name), StudyDatabase(self.url, must_exist=True))
         database = StudyDatabase(":memory:")
         attributes = {
-            "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
+            "study": self.name.study, "version": self.name.version, "sampler": self.name.sampler,
+            "split": 0, "seed": self.name.seed,
             "budget": len(self.records), "metric": self.metric.key, "metric_sign": self.metric.sign,
         }  # fmt: skip
         key = database.create_run(self.name, attributes)
@@ -42,12 +43,8 @@ class KeptRun:
 
     def study(self) -> "optuna.Study":
         """An Optuna study in memory."""
-        from optuna.storages import InMemoryStorage
-
         trials = [record.trial for record in self.records]
         if self.url is not None:
             with StudyDatabase(self.url, must_exist=True) as database:
                 trials = database.optuna_trials(database.study_id(str(self.name)))
-        study = quiet_study(InMemoryStorage(), str(self.name))
-        study.add_trials(trials)
-        return study
+        return study_of(str(self.name), trials, {"metric": self.metric.key})

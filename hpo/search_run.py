@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,23 @@ from sklearn.utils.random import sample_without_replacement
 
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import changed_versions, versions
-from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged
+from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged, UnknownRun
 from hpo.fingerprint import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
+from hpo.hyperparameters import Configuration
 from hpo.json_text import from_json
+from hpo.limits import RunOptions, Told
+from hpo.optuna_studies import Callback, Callbacks
 from hpo.proposals import Proposal, WorkingStudy
 from hpo.pruning import Pruning, Watched
 from hpo.records import RunKey, TrialRecord
 from hpo.rescue import KnownRun, kept_aside
-from hpo.results import LearningCurve
+from hpo.results import Evaluation, LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.search_folds import Fold, evaluation_of, fold_result, one_score, stored_fold
 from hpo.search_kept import KeptRun
 from hpo.search_space import CandidateSpace
-from hpo.units import Metric
+from hpo.units import Metric, format_duration
 
 DEFAULT_CANDIDATES = 50
 _TOGETHER = 4  # candidates that race side by side
@@ -52,18 +55,27 @@ class SearchRun:
         asked: (key, folds) of what is being fitted now.
         n_seen: how many fits scikit-learn's own ``fit`` has seen.
         pruning: of the candidates told, or None.
+        note: what is said before the first fit, or None.
         results: ``cv_results_``, filled at the end.
     """
 
     def __init__(
         self, space: CandidateSpace, sampler: Sampler, *, n_trials: int | None, n_folds: int, metric: str | None,
         scoring: Any, seed: int | None, database: Any, name: str, data: Any, made_with: Mapping[str, Any],
+        ending: RunOptions, start: Sequence[Configuration] = (), callbacks: Sequence[Callback] = (),
+        new_version: bool = False, begins_anew: bool = False,
     ) -> None:  # fmt: skip
         self._space, self._sampler, self.n_folds = space, sampler, n_folds
         self.metric, self._scoring = metric, scoring
+        self._start, self._callbacks_given = list(start), callbacks
+        self._may_begin_anew, self._begins_anew = new_version, begins_anew
+        self.note: str | None = None
+        self.trial_timeout = ending.trial_timeout
+        self._ending = Told(ending)
         self._cells = space.cells() if space.is_grid and (sampler.is_grid or sampler.search_label == "random") else None
         if sampler.is_grid:
             size = len(self._cells) if self._cells is not None else space.space.grid_size
+            size += 0 if self._cells is not None else sum(not space.space.is_cell(given) for given in self._start)
             n_trials = size if n_trials is None else min(n_trials, size)
         elif self._cells is not None and n_trials is not None:
             n_trials = min(n_trials, len(self._cells))
@@ -74,7 +86,7 @@ class SearchRun:
         self.asked: list[tuple[str, list[int]]] = []
         self.failure: ValueError | None = None
         self.results: dict[str, Any] = {}
-        self.n_seen = 0
+        self.n_seen = self.n_resumed = self._n_told_here = 0
         self._told: set[str] = set()
         self._numbers: dict[str, int] = {}  # key -> trial
         self._records: list[TrialRecord] = []
@@ -92,7 +104,8 @@ class SearchRun:
             self._made_with = {**made_with, "data": data}
             prints = {key: hash_as_stored(value, self._part(key, name)) for key, value in self._made_with.items()}
             self._database = as_database(database)  # last: bad input must not leave an empty database behind
-            self.name, is_drawn = self._find(name, prints["data"].digest, seed)
+            named, is_drawn = self._find(name, prints["data"].digest, seed)
+            self.name = self._versioned(named, prints)
             self._store(prints, is_drawn=is_drawn)
 
         # What is random comes from the random state alone, whatever the search and its data are called.
@@ -109,8 +122,52 @@ class SearchRun:
             with contextlib.suppress(Exception):
                 found = RunName.parse(text)
                 if is_drawn and (found.study, found.sampler) == (study, self._sampler.label):
-                    return found, True
+                    return replace(found, version=1), True
         return RunName(study, 1, self._sampler.label, 0, int(np.random.randint(2**31 - 1))), True
+
+    def _versioned(self, named: RunName, prints: Mapping[str, Fingerprint]) -> RunName:
+        """The version of the run that was made with the same, the latest of several; or the one that begins now.
+
+        Raises:
+            StudyChanged: more than the space is another, and no new version was asked for.
+        """
+        assert self._database is not None
+        known: dict[int, RunName] = {}
+        for text in self._database.attribute_of_runs("study"):
+            with contextlib.suppress(UnknownRun):
+                found = RunName.parse(text)
+                if replace(found, version=1) == replace(named, version=1):
+                    known[found.version] = found
+        if not known:
+            return named
+        latest = max(known)
+        changed: list[str] = []
+        for number in sorted(known, reverse=True):
+            changed = self._changed(known[number], prints)
+            if not changed and not self._begins_anew:
+                return known[number]
+        changed = self._changed(known[latest], prints)
+        new = replace(named, version=latest + 1)
+        if not (self._begins_anew or self._may_begin_anew or changed == ["space"]):
+            raise StudyChanged(
+                f"{known[latest]} in {self._database.name} was made with another {changed[0]}: give new_version=True "
+                f"to begin {new.versioned_study}, which reuses nothing, give SearchCV another name, or change it back"
+            )
+        what = f"another {changed[0]}" if changed else "scores that it no longer gives"
+        self.note = f"{known[latest]} was made with {what}: {new} begins, which reuses nothing of it"
+        return new
+
+    def _changed(self, name: RunName, prints: Mapping[str, Fingerprint]) -> list[str]:
+        """What a stored run was made with that is another now."""
+        assert self._database is not None
+        stored = self._database.run_attributes(str(name))
+        changed = []
+        for key, found in prints.items():
+            if stored.get(f"hash_{key}") not in {None, found.digest}:
+                part = self._part(key, name.study)
+                if hash_as_stored(self._made_with[key], part, stored[f"hash_{key}"]).digest != stored[f"hash_{key}"]:
+                    changed.append(key)
+        return changed
 
     @staticmethod
     def _part(key: str, name: str) -> str:
@@ -143,7 +200,8 @@ class SearchRun:
         for key in ("estimator", "space", "scoring"):
             self._versions |= prints[key].distributions
         attributes = {
-            "study": self.name.study, "version": 1, "sampler": self.name.sampler, "split": 0, "seed": self.name.seed,
+            "study": self.name.study, "version": self.name.version, "sampler": self.name.sampler,
+            "split": 0, "seed": self.name.seed,
             "budget": self._n_trials, "metric": metric.key, "metric_sign": metric.sign,
             "context": fingerprint([dict(hashes), "SearchCV"]), "seed_is_drawn": is_drawn,
             **{f"hash_{key}": value for key, value in hashes.items()},
@@ -151,12 +209,6 @@ class SearchRun:
         }  # fmt: skip
         self._key = self._database.create_run(self.name, attributes)
         stored = self._database.attributes(self._key.study_id)
-        changed = [key for key, value in hashes.items() if stored.get(f"hash_{key}") != value]
-        if changed:
-            raise StudyChanged(
-                f"{self.name} in {self._database.name} was made with another {changed[0]}: give SearchCV another name, "
-                "or change it back"
-            )
         if int(stored.get("budget") or 0) < self._n_trials:
             self._database.set_attributes(self._key, {"budget": self._n_trials})
 
@@ -185,6 +237,8 @@ class SearchRun:
         if self._cells and self._is_random:  # from lists alone scikit-learn draws without replacement, and so do we
             drawn = sample_without_replacement(len(start), self._n_trials, random_state=self.name.seed)
             start = [start[i] for i in drawn]
+        if self._start:
+            start = [*self._start, *(cell for cell in start if cell not in self._start)][: self._n_trials]
         self._working = WorkingStudy(
             self._seeded, self._space.space, self._sampler, start=start, stored=stored, sampler_state=state
         )
@@ -194,6 +248,8 @@ class SearchRun:
         self._stored = [TrialRecord.of_stored(trial, curves.get(trial.number, {})) for trial in stored]
         for trial in stored:
             self._remember(trial, curves.get(trial.number, {}))
+        self.n_resumed = len(stored)
+        self._callbacks = Callbacks(self._callbacks_given, str(self.name), stored)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -204,6 +260,7 @@ class SearchRun:
         candidate = Candidate(str(trial.user_attrs["configuration"]), self._space.params(trial.params))
         self.candidates.append(candidate)
         self._told.add(candidate.key)
+        self._ending.add(trial)
         if _FOLDS in trial.user_attrs:
             folds = from_json(trial.user_attrs[_FOLDS])
             if isinstance(folds, list) and all(isinstance(fold, dict) for fold in folds):
@@ -257,10 +314,17 @@ class SearchRun:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to propose."""
+        """Whether nothing is left to propose, or what was told ends it."""
+        if self.candidates and self.ended_by is not None:
+            return True
         if self._cells is not None:
             return not self.n_left
         return not self.n_left or (self._working.is_exhausted and bool(self.candidates))
+
+    @property
+    def ended_by(self) -> str | None:
+        """``target``, ``patience`` or ``callback``, where what was told ends the search."""
+        return "callback" if self._callbacks.wants_end else self._ending.reason_to_stop()
 
     def propose(self, n: int) -> list[Proposal]:
         """The next candidates, at most ``n``."""
@@ -358,7 +422,7 @@ class SearchRun:
             outs, is_again = self.outs[proposal.key], proposal.key in self._told
             curves = {} if is_again else {fold: out["curve"] for fold, out in outs.items() if out.get("curve")}
             folds = [outs[fold] for fold in sorted(outs)]
-            evaluation = evaluation_of(folds, self.metric, curves, self._pruned.get(proposal.key))
+            evaluation = self._in_time(evaluation_of(folds, self.metric, curves, self._pruned.get(proposal.key)))
             attributes = {
                 **evaluation.attributes(),
                 "configuration": proposal.key,
@@ -373,6 +437,19 @@ class SearchRun:
             if self.pruning is not None:
                 self.pruning.add(record.trial, curves)
             self._told.add(proposal.key)
+            self._n_told_here += 1
+            self._ending.add(record.trial)
+            self._callbacks.told(record.trial)
+            if self.ended_by is not None:  # those begun beside it are as if they had never been
+                del self.candidates[self.n_resumed + self._n_told_here :]
+                return
+
+    def _in_time(self, evaluation: Evaluation) -> Evaluation:
+        seconds, limit = evaluation.fit_seconds + evaluation.score_seconds, self.trial_timeout
+        if evaluation.value is None or limit is None or seconds <= limit:
+            return evaluation
+        error = f"TrialTimeout: its folds took {format_duration(seconds)} together"
+        return replace(evaluation, value=None, error=error)
 
     def _record(self, record: TrialRecord) -> None:
         if self._database is None:

@@ -1,5 +1,6 @@
 """The space of a :class:`hpo.SearchCV`: ours, or as scikit-learn's searches spell it."""
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from typing import Any
 
 from hpo.errors import InvalidSpace
 from hpo.fingerprint import HASHES, OLD_HASHES, unfitted
-from hpo.foreign_spaces import as_parameter, lasting_text
+from hpo.foreign_spaces import Quantile, as_parameter, lasting_text, recognised
 from hpo.hyperparameters import Categorical, Configuration, Float, Int, Value, plain, typed
 from hpo.space import SearchSpace
 
@@ -19,7 +20,9 @@ class CandidateSpace:
 
     Args:
         given: a :class:`SearchSpace` or a dict for one, scikit-learn's dict of lists or frozen scipy.stats
-            distributions, or a list of such dicts, one of which holds in each candidate.
+            distributions, or a list of such dicts, one of which holds in each candidate. The ranges of
+            scikit-optimize and Optuna are known (:func:`hpo.foreign_spaces.recognised`).
+        are_choices: whether a tuple of two numbers is two choices, as it is to GridSearchCV.
 
     Attributes:
         space: what is searched.
@@ -29,7 +32,9 @@ class CandidateSpace:
         InvalidSpace: it is none of these; TypeError, ValueError: what scikit-learn says of lists and distributions.
     """
 
-    def __init__(self, given: Any) -> None:
+    def __init__(self, given: Any, *, are_choices: bool = False) -> None:
+        if not isinstance(given, SearchSpace) and not are_choices:
+            given = _recognised(given)
         self._objects: dict[str, list[tuple[Value, Any]]] = {}
         self._names: dict[str, str] = {}  # stored name -> set_params path
         self._stored: dict[tuple[int, str], str] = {}  # (dict, set_params path) -> stored name
@@ -45,7 +50,7 @@ class CandidateSpace:
         if self.is_grid:
             ParameterGrid(given)
         else:
-            ParameterSampler(given, 1)
+            ParameterSampler([_without_ours(part) for part in self._given], 1)
         self.space = self._translate()
 
     def content(self, version: int = HASHES) -> Any:
@@ -78,6 +83,7 @@ class CandidateSpace:
                 self._stored[i, name] = stored
                 parameter = self._choices(stored, values) if _is_list(values) else as_parameter(values)
                 if several:
+                    parameter = copy.copy(parameter)  # which may be the user's own
                     object.__setattr__(parameter, "when", {SUBSPACE: i})
                 parameters[stored] = parameter
         return SearchSpace(parameters)
@@ -106,6 +112,30 @@ class CandidateSpace:
             if name != SUBSPACE
         }
 
+    def configuration(self, given: Mapping[str, Any], what: str) -> Configuration:
+        """Parameters, as ``set_params`` takes them, as a configuration: the inverse of :meth:`params`.
+
+        Raises:
+            InvalidSpace: the space has no such configuration.
+        """
+        if not self._given:
+            return self.space.check(given, what)
+        for i, part in enumerate(self._given):
+            if set(part) != set(given):
+                continue
+            own: Configuration = {SUBSPACE: i} if SUBSPACE in self.space.parameters else {}
+            own |= {self._stored[i, name]: self._stored_value(self._stored[i, name], given[name]) for name in part}
+            return self.space.check(own, what)
+        names = " or ".join(", ".join(map(str, part)) for part in self._given)
+        raise InvalidSpace(f"{what} names {', '.join(map(str, given))}; the space has {names}")
+
+    def _stored_value(self, name: str, value: Any) -> Any:
+        if name in self._objects:
+            known = [text for text, kept in self._objects[name] if kept is value or _same(plain(kept), plain(value))]
+            return known[0] if known else value
+        parameter = self.space.parameters[name]
+        return float(parameter.distribution.cdf(value)) if isinstance(parameter, Quantile) else value
+
     def _object(self, name: str, choice: Value) -> Any:
         return next(value for text, value in self._objects[name] if text == choice)
 
@@ -133,6 +163,33 @@ class CandidateSpace:
         )  # fmt: skip
 
 
+def _recognised(given: Any) -> Any:
+    """A space whose ranges of others' making are ours; lists and scipy.stats distributions are left to scikit-learn."""
+    if isinstance(given, (list, tuple)) and all(isinstance(part, Mapping) for part in given):
+        return [_recognised(part) for part in given]
+    if not isinstance(given, Mapping):
+        return given
+    found: dict[str, Any] = {}
+    for name, values in given.items():
+        is_left = isinstance(values, (list, str)) or (hasattr(values, "rvs") and hasattr(values, "dist"))
+        try:
+            parameter = None if is_left else recognised(values)
+        except InvalidSpace as error:
+            raise InvalidSpace(f"{name}: {error}") from error
+        # An unfrozen distribution becomes a frozen one for scikit-learn, a quantile or a range for us.
+        found[name] = values if parameter is None else parameter
+    return found if any(found[name] is not given[name] for name in given) else given
+
+
+def _without_ours(part: Any) -> Any:
+    """What scikit-learn is to check of a dict of hyperparameters."""
+    if not isinstance(part, Mapping):
+        return part
+    return {
+        name: values for name, values in part.items() if not isinstance(values, (Float, Int, Categorical, Quantile))
+    }
+
+
 def _unfitted(given: Any) -> Any:
     """Lists and dicts of choices, whose estimators are as they are cloned for a fit."""
     if isinstance(given, Mapping):
@@ -153,11 +210,13 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _is_ours(given: Any) -> bool:
-    return isinstance(given, Mapping) and any(isinstance(value, (Float, Int, Categorical)) for value in given.values())
+    return isinstance(given, Mapping) and any(
+        isinstance(value, (Float, Int, Categorical, Quantile)) for value in given.values()
+    )
 
 
 def _is_list(values: Any) -> bool:
-    return not hasattr(values, "rvs") and not isinstance(values, (Float, Int, Categorical))
+    return not hasattr(values, "rvs") and not isinstance(values, (Float, Int, Categorical, Quantile))
 
 
 def _are_lists(parts: Any) -> bool:

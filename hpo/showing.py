@@ -33,7 +33,7 @@ def show(arguments: argparse.Namespace, database: "StudyDatabase") -> None:
     if question is not None:
         _answer(question, arguments, run, trial)
     elif arguments.output:
-        text.write_frame(run.trials, arguments.output)
+        text.write_frame(text.as_shown(run.trials, run.metric), arguments.output)
     elif arguments.json:
         print(text.to_json(run.summary() if trial is None else vars(trial)))
     else:
@@ -131,7 +131,8 @@ def _give(
     if arguments.figure is not None:
         chart.write(arguments.figure, sentences)
     if arguments.output:
-        text.write_frame(frame, arguments.output)
+        shown = {name: frame[name] * run.metric.sign + 0.0 for name in signed if name in frame}
+        text.write_frame(frame.assign(**shown), arguments.output)
     if arguments.json:
         print(text.to_json({"sentences": sentences, "rows": frame.astype(object).to_dict("records")}))
         return

@@ -79,6 +79,29 @@ def write_frame(frame: "pd.DataFrame", path: str) -> None:
     say(f"wrote {counted(len(frame), 'row')} to {path}")
 
 
+def as_shown(frame: "pd.DataFrame", metric: Metric) -> "pd.DataFrame":
+    """Trials of a run with errors positive, as people read them; a further metric ``neg_x`` becomes ``x``."""
+    signs = {name: metric.sign for name in ("value", "train_score") if name in frame}
+    signs |= {name: -1 for name in frame if str(name).startswith("neg_")}
+    shown = frame.assign(**{str(name): frame[name] * sign + 0.0 for name, sign in signs.items()})
+    if metric.sign == -1 and "train_fold_scores" in shown:
+        shown["train_fold_scores"] = shown["train_fold_scores"].map(_negated, na_action="ignore")
+    taken = set(map(str, frame))
+    names = {name: str(name).removeprefix("neg_") for name in signs}
+    return shown.rename(columns={name: bare for name, bare in names.items() if bare not in taken})
+
+
+def _negated(scores: str) -> str:
+    return json.dumps([0.0 - score for score in json.loads(scores)])
+
+
+def runs_as_shown(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Runs with errors positive, as people read them; ``direction`` says whether lower is better."""
+    signs = frame["metric_sign"].astype(float).fillna(1.0)
+    metrics = frame["metric"].map(lambda name: str(name).removeprefix("neg_"), na_action="ignore")
+    return frame.assign(best=frame["best"] * signs + 0.0, metric=metrics).drop(columns="metric_sign")
+
+
 def _of_safe_cells(frame: "pd.DataFrame") -> "pd.DataFrame":
     """The frame without texts that a spreadsheet would run."""
     texts = [name for name in frame if not hasattr(frame[name].dtype, "kind") or frame[name].dtype.kind not in "iufbM"]
@@ -234,6 +257,9 @@ def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" =
         say(trial.attributes["traceback"])
 
 
+_FOREIGN = {"minimize": "lower is better", "maximize": "higher is better", None: "several", "not_set": "-"}
+
+
 def show_runs(runs: list[dict[str, Any]]) -> None:
     """``hpo list``."""
     rows = []
@@ -247,7 +273,7 @@ def show_runs(runs: list[dict[str, Any]]) -> None:
             [
                 row["run"], row["state"] if is_ours else "foreign",
                 f"{row['complete'] + row['failed'] + row['pruned']}/{budget}{failed}",
-                metric.text(row["best"]), metric.label if is_ours else "-",
+                metric.text(row["best"]), metric.label if is_ours else _FOREIGN[row["direction"]],
                 "-" if None in seconds else f"{sum(seconds):.1f}",
             ]
         )  # fmt: skip

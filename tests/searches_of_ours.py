@@ -15,12 +15,9 @@ class GridSearchCV(hpo.SearchCV):
         pre_dispatch="2*n_jobs", error_score=np.nan, return_train_score=False,
     ):  # fmt: skip
         super().__init__(
-            estimator, param_grid, sampler="grid", scoring=scoring, n_jobs=n_jobs, refit=refit, cv=cv, verbose=verbose,
-            error_score=error_score, return_train_score=return_train_score,
+            estimator, param_grid=param_grid, scoring=scoring, n_jobs=n_jobs, refit=refit, cv=cv, verbose=verbose,
+            pre_dispatch=pre_dispatch, error_score=error_score, return_train_score=return_train_score,
         )  # fmt: skip
-        self.param_grid, self.pre_dispatch = param_grid, pre_dispatch
-
-    space = property(lambda self: self.param_grid, lambda self, value: None)
 
 
 class RandomizedSearchCV(hpo.SearchCV):
@@ -31,14 +28,10 @@ class RandomizedSearchCV(hpo.SearchCV):
         pre_dispatch="2*n_jobs", random_state=None, error_score=np.nan, return_train_score=False,
     ):  # fmt: skip
         super().__init__(
-            estimator, param_distributions, sampler="random", n_trials=n_iter, scoring=scoring, n_jobs=n_jobs,
-            refit=refit, cv=cv, verbose=verbose, random_state=random_state, error_score=error_score,
-            return_train_score=return_train_score,
+            estimator, param_distributions=param_distributions, sampler="random", n_iter=n_iter, scoring=scoring,
+            n_jobs=n_jobs, refit=refit, cv=cv, verbose=verbose, random_state=random_state, error_score=error_score,
+            pre_dispatch=pre_dispatch, return_train_score=return_train_score,
         )  # fmt: skip
-        self.param_distributions, self.n_iter, self.pre_dispatch = param_distributions, n_iter, pre_dispatch
-
-    space = property(lambda self: self.param_distributions, lambda self, value: None)
-    n_trials = property(lambda self: self.n_iter, lambda self, value: None)
 
 
 OURS = {"GridSearchCV": GridSearchCV, "RandomizedSearchCV": RandomizedSearchCV}

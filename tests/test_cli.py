@@ -99,10 +99,13 @@ def test_json_and_files(folder, capsys):
     for name, read in {"t.csv": pd.read_csv, "t.parquet": pd.read_parquet, "t.json": pd.read_json}.items():
         ok(capsys, "show", RUN, "--output", name)
         frame = read(name)
-        assert frame["value"].tolist() == pytest.approx(expected["value"].tolist(), rel=1e-12)
+        assert (-frame["value"]).tolist() == pytest.approx(expected["value"].tolist(), rel=1e-12)  # an error: positive
         assert [*frame.columns] == [*expected.columns]
         ok(capsys, "list", "--output", name)
-        assert len(read(name)) == 2
+        listed = read(name)
+        assert (listed["best"] > 0).all()
+        assert listed["direction"].tolist() == ["minimize"] * 2
+        assert listed["metric"].str.startswith("neg_").sum() == 0
 
 
 def test_a_choice_none_is_no_empty_cell_and_json_keeps_every_digit(folder, capsys):
@@ -125,7 +128,7 @@ def test_a_choice_none_is_no_empty_cell_and_json_keeps_every_digit(folder, capsy
         frame = database.trials(RUN)
     for column in ("value", "params_ccp_alpha", "started"):
         read = [pd.Timestamp(row[column]) if column == "started" else row[column] for row in rows]
-        assert read == frame[column].tolist()
+        assert read == (-frame[column] if column == "value" else frame[column]).tolist()  # an error is written positive
     assert "None" in ok(capsys, "show", RUN)
 
 

@@ -224,6 +224,19 @@ def test_a_foreign_study_beside_ours_is_listed_and_left_alone(database, tree):
     assert runs.loc["theirs", "complete"] == 2
     assert pd.isna(runs.loc["theirs", "study"])
     assert len(database.trials()) == 5
+    values = [trial.value for trial in optuna.load_study(study_name="theirs", storage=database.storage).trials]
+    assert runs.loc["theirs", "best"] == min(values)
+    assert runs.loc["theirs", "direction"] == "minimize"
+
+
+def test_a_foreign_study_with_two_objectives_has_each_trial_once_and_no_best_value(database):
+    study = optuna.create_study(study_name="two", storage=database.storage, directions=["minimize", "maximize"])
+    study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 1.0), n_trials=3)
+    runs = database.runs().set_index("run")
+    assert runs.loc["two", "complete"] == 3
+    assert pd.isna(runs.loc["two", "best"])
+    assert pd.isna(runs.loc["two", "direction"])
+    assert database.trials()["number"].tolist() == [0, 1, 2]
 
 
 def test_delete_removes_every_row(database, tree):

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import QMCSampler, TPESampler
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -29,6 +32,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import hpo
 from hpo import SearchCV
 from hpo.cli import command
+from hpo.foreign_spaces import as_parameter
+from hpo.samplers import find_sampler
+from hpo.search_space import CandidateSpace
 
 X, Y = load_iris(return_X_y=True)
 TREE = DecisionTreeClassifier(random_state=0)
@@ -101,6 +107,146 @@ def test_grid_equals_grid_search_cell_by_cell(n_jobs):
     assert ours.run_.best.value == plain.best_score_
     repeated = sum("duplicate_of" in trial.user_attrs for trial in ours.study_.trials)
     assert repeated == 2  # C=1 twice, with two kernels
+
+
+def test_the_imports_of_scikit_learns_searches_can_be_replaced():
+    plain = GridSearchCV(MODEL, {"svc__C": (1, 10)}, scoring="accuracy", cv=3).fit(X, Y)
+    for ours in (
+        SearchCV(MODEL, {"svc__C": [1, 10]}, scoring="accuracy", cv=3),
+        SearchCV(estimator=MODEL, param_grid={"svc__C": (1, 10)}, scoring="accuracy", cv=3, pre_dispatch=2),
+    ):
+        assert_same_results(clone(ours).fit(X, Y), plain)
+    for ours in (
+        SearchCV(TREE, {"max_depth": stats.randint(1, 9)}, n_iter=4, cv=2, random_state=0),
+        SearchCV(TREE, param_distributions={"max_depth": stats.randint(1, 9)}, n_iter=4, cv=2, random_state=0),
+    ):
+        assert len(ours.fit(X, Y).cv_results_["params"]) == 4
+    with pytest.raises(hpo.InvalidOption, match="n_trials and n_iter are names of the same thing"):
+        SearchCV(TREE, SPACE, n_iter=3, n_trials=3).fit(X, Y)
+    with pytest.raises(hpo.InvalidOption, match="space and param_grid are names of the same thing"):
+        SearchCV(TREE, SPACE, param_grid=SPACE).fit(X, Y)
+    with pytest.raises(hpo.InvalidSpace, match="SearchCV has no space"):
+        SearchCV(TREE).fit(X, Y)
+
+
+class Real:
+    """As scikit-optimize's."""
+
+    def __init__(self, low, high, prior="uniform"):
+        self.low, self.high, self.prior = low, high, prior
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ((0.001, 100.0, "log-uniform"), hpo.Float(0.001, 100.0, log=True)),
+    ((1, 9, "uniform"), hpo.Int(1, 9)),
+    (Real(0.5, 1, "log-uniform"), hpo.Float(0.5, 1, log=True)),
+    (FloatDistribution(0, 1, step=0.25), hpo.Float(0, 1, step=0.25)),
+    (IntDistribution(1, 64, log=True), hpo.Int(1, 64, log=True)),
+    (CategoricalDistribution(["a", None]), hpo.Categorical(["a", None])),
+    ((9, 1), hpo.Categorical([1, 9])),
+])  # fmt: skip
+def test_ranges_of_other_packages_are_ranges(given, expected):
+    assert as_parameter(given) == expected
+    assert CandidateSpace({"x": given, "y": [1, 2]}).space.parameters["x"] == expected
+
+
+def test_two_numbers_that_may_be_a_range_are_asked_about_and_distributions_need_not_be_frozen():
+    with pytest.raises(hpo.InvalidSpace, match=r"max_depth: .* write hpo.Int\(1, 9\) for the range, \[1, 9\] for"):
+        SearchCV(TREE, {"max_depth": (1, 9)}).fit(X, Y)
+    with pytest.raises(hpo.InvalidSpace, match=r"scipy.stats.beta needs a, b"):
+        hpo.SearchSpace({"x": stats.beta})
+    histogram = stats.rv_histogram(np.histogram([1, 2, 3.0], bins=2))
+    for distribution in (stats.expon, histogram):
+        drawn = SearchCV(LogisticRegression(), {"C": distribution}, n_trials=2, cv=2, random_state=0).fit(X, Y)
+        assert (drawn.cv_results_["param_C"] > 0).all()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("sampler", ["random", "tpe(n_startup_trials=3)"])
+def test_patience_target_and_start_are_as_in_run(sampler, n_jobs):
+    options = {"sampler": sampler, "n_trials": 12, "cv": 2, "random_state": 0, "n_jobs": n_jobs}
+    whole = SearchCV(TREE, SPACE, **options).fit(X, Y).cv_results_["mean_test_score"]
+    best = np.maximum.accumulate(whole)
+    n_to_target = int(np.argmax(whole >= 0.9)) + 1
+    found = SearchCV(TREE, SPACE, target=0.9, **options).fit(X, Y).cv_results_["mean_test_score"]
+    assert found.tolist() == whole[:n_to_target].tolist()
+    n_patient = next(n for n in range(1, 13) if n == 12 or n - (int(np.argmax(whole[:n] == best[n - 1])) + 1) >= 3)
+    assert len(SearchCV(TREE, SPACE, patience=3, **options).fit(X, Y).cv_results_["params"]) == n_patient
+    start = [{"max_depth": 7, "min_samples_leaf": 29}]
+    assert SearchCV(TREE, SPACE, start=start, **options).fit(X, Y).cv_results_["params"][0] == start[0]
+
+
+def test_start_is_written_as_set_params_takes_it():
+    start = [{"svc__C": 10, "svc__kernel": "rbf"}, {"svc__C": 5.0, "svc__gamma": 0.1, "standardscaler": None}]
+    search = SearchCV(MODEL, GRID, start=start, cv=2).fit(X, Y)
+    assert search.cv_results_["params"][:2] == start
+    assert len(search.cv_results_["params"]) == 20
+    with pytest.raises(hpo.InvalidSpace, match=r"start\[0\]"):
+        SearchCV(MODEL, GRID, start=[{"svc__C": 11, "svc__kernel": "rbf"}], cv=2).fit(X, Y)
+
+
+class Clock:
+    """A clock that fits move."""
+
+    now = 0.0
+
+
+class Ticking(DecisionTreeClassifier):
+    """Takes a second of that clock."""
+
+    def fit(self, X, y):
+        """As a tree."""
+        Clock.now += 1
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
+def test_no_candidate_begins_after_the_timeout(sampler, monkeypatch):
+    monkeypatch.setattr("hpo.search_cv.time.monotonic", lambda: Clock.now)
+    search = SearchCV(Ticking(), {"max_depth": hpo.Int(1, 100, grid=20)}, sampler=sampler, n_trials=12, cv=5, timeout=7)
+    assert len(search.fit(X, Y).cv_results_["params"]) == 2
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_samplers_and_pruners_of_optuna_are_taken_where_a_name_is(tmp_path):
+    options = {"n_trials": 6, "cv": 2, "random_state": 0, "database": tmp_path / "x.db"}
+    whole = SearchCV(TREE, SPACE, sampler=TPESampler(n_startup_trials=3, seed=1), **options).fit(X, Y)
+    assert len({str(p) for p in whole.cv_results_["params"]}) > 1
+    options["database"] = tmp_path / "y.db"
+    SearchCV(TREE, SPACE, sampler=TPESampler(n_startup_trials=3, seed=2), **{**options, "n_trials": 4}).fit(X, Y)
+    resumed = SearchCV(TREE, SPACE, sampler=TPESampler(n_startup_trials=3), **options).fit(X, Y)
+    assert_same_results(resumed, whole)
+    assert find_sampler("tpe").with_pruner(MedianPruner(n_startup_trials=8)).label == "tpe+median(n_startup_trials=8)"
+    assert find_sampler("tpe").with_pruner(HyperbandPruner()).label == "tpe+hyperband"
+    with pytest.raises(hpo.UnknownPruner, match="NopPruner of Optuna is not known"):
+        find_sampler("tpe").with_pruner(NopPruner())
+    with pytest.raises(hpo.UnsuitableSampler, match="give sampler='qmc'"):
+        find_sampler(QMCSampler())
+
+
+def test_callbacks_are_called_after_each_record_and_may_stop(tmp_path):
+    seen = []
+
+    def callback(study, trial):
+        seen.append((trial.number, len(study.trials)))
+        study.set_user_attr("mine", 1)
+        if trial.number == 3:
+            study.stop()
+
+    search = search_on(tmp_path / "x.db", callbacks=[callback], random_state=0).fit(X, Y)
+    assert seen == [(n, n + 1) for n in range(4)]
+    assert len(search.cv_results_["params"]) == 4
+    assert "mine" not in search.run_.attributes
+    with pytest.raises(hpo.InvalidOption, match="give a list of functions"):
+        search_on(None, callbacks=callback).fit(X, Y)
+
+
+def test_verbose_says_what_scikit_learn_would_and_what_was_resumed(tmp_path, capsys):
+    search_on(tmp_path / "x.db", n_trials=3, random_state=0).fit(X, Y)
+    capsys.readouterr()
+    search = search_on(tmp_path / "x.db", n_trials=8, random_state=0, verbose=1).fit(X, Y)
+    said = capsys.readouterr().out
+    assert f"Fitting 3 folds for each of 5 candidates, totalling 15 fits; 3 candidates of {search.run_.name}" in said
 
 
 def test_random_draws_from_lists_as_randomized_search_does():
@@ -289,15 +435,46 @@ def test_a_killed_notebook_goes_on_where_it_stopped(tmp_path):
     assert run(tmp_path / "x.db", 0).communicate(timeout=300)[0] == whole
 
 
-def test_another_space_or_estimator_is_refused_under_the_same_name(tmp_path):
-    search_on(tmp_path / "x.db", name="mine", random_state=0, n_trials=2).fit(X, Y)
-    for estimator, space, what in ((TREE, {"max_depth": hpo.Int(1, 9)}, "space"), (clone(TREE), SPACE, "cv")):
-        other = SearchCV(
-            estimator, space, n_trials=2, cv=3 if what == "space" else 4, sampler="tpe(n_startup_trials=3)",
-            database=tmp_path / "x.db", name="mine", random_state=0,
-        )  # fmt: skip
-        with pytest.raises(hpo.StudyChanged, match=f"was made with another {what}: give SearchCV another name"):
-            other.fit(X, Y)
+def test_another_estimator_or_cv_is_refused_under_the_same_name_unless_a_new_version_is_asked_for(tmp_path):
+    first = search_on(tmp_path / "x.db", name="mine", random_state=0, n_trials=2).fit(X, Y)
+    other = search_on(tmp_path / "x.db", name="mine", random_state=0, n_trials=2, cv=4)
+    with pytest.raises(hpo.StudyChanged, match=r"was made with another cv: give new_version=True to begin mine-.*@2"):
+        other.fit(X, Y)
+    for _ in range(2):  # the second goes on with it
+        second = other.set_params(new_version=True).fit(X, Y)
+        assert second.run_.name.version == 2
+    assert first.run_.name.version == 1
+    assert search_on(tmp_path / "x.db", name="mine", random_state=0, n_trials=2).fit(X, Y).run_.name.version == 1
+
+
+def test_another_grid_goes_on_with_a_new_version_and_says_so(tmp_path, capsys):
+    for number, grid in enumerate(({"max_depth": [1, 2]}, {"max_depth": [1, 2, 3]}, {"max_depth": [1, 2]}), 1):
+        search = SearchCV(TREE, grid, cv=2, database=tmp_path / "x.db", random_state=0).fit(X, Y)
+        assert search.run_.name.version == (2 if number == 2 else 1)
+        assert len(search.cv_results_["params"]) == len(grid["max_depth"])
+        said = capsys.readouterr().err
+        assert said.count("was made with another space") == (number == 2)
+
+
+class Unsteady(DecisionTreeClassifier):
+    """Scores by what no hash knows."""
+
+    level = 0.5
+
+    def score(self, X, y):
+        """Whatever it is today."""
+        return Unsteady.level
+
+
+def test_scores_that_no_longer_hold_are_left_behind_by_a_new_version(tmp_path, monkeypatch):
+    search = SearchCV(Unsteady(), {"max_depth": [1, 2]}, cv=2, database=tmp_path / "x.db", random_state=0).fit(X, Y)
+    monkeypatch.setattr(Unsteady, "level", 0.75)
+    with pytest.raises(hpo.StudyChanged, match="give new_version=True"):
+        clone(search).fit(X, Y)
+    again = clone(search).set_params(new_version=True).fit(X, Y)
+    assert again.run_.name.version == 2
+    assert again.cv_results_["mean_test_score"].tolist() == [0.75, 0.75]
+    assert clone(search).fit(X, Y).run_.name.version == 2
 
 
 def test_it_is_cloned_and_pickled_with_its_database(tmp_path):
@@ -368,7 +545,7 @@ def test_time_ends_the_search_after_a_candidate():
 
 @pytest.mark.parametrize(("changes", "error", "message"), [
     ({"sampler": "nosuch"}, hpo.UnknownSampler, "no sampler 'nosuch'"),
-    ({"n_trials": 0}, hpo.InvalidOption, "n_trials=0: give a whole number"),
+    ({"n_trials": 0}, hpo.InvalidOption, "trials=0: give a whole number"),
     ({"timeout": -1}, hpo.InvalidOption, "timeout=-1"),
     ({"pruner": "median"}, hpo.UnsuitablePruner, "median watches training"),
     ({"space": 3}, hpo.InvalidSpace, "3 is no space"),
