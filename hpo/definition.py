@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from hpo.errors import InvalidDefinition, InvalidSpace
@@ -69,6 +70,9 @@ class StudyDefinition:
         margin: the smallest difference that matters, in the metric's units.
         start: configurations to evaluate first.
 
+    Attributes:
+        script: where it was loaded from, or None; noted by :func:`hpo.find_study`.
+
     Raises:
         InvalidDefinition, InvalidSpace: what was given, what is allowed.
     """
@@ -83,6 +87,7 @@ class StudyDefinition:
     extra_metrics: Sequence[Scorer] = field(default=(), kw_only=True)
     margin: float | None = field(default=None, kw_only=True)
     start: Sequence[Mapping[str, Any]] = field(default=(), kw_only=True)
+    script: Path | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_name(self.name)

@@ -16,6 +16,8 @@ IDENTITY = ("study", "version", "sampler", "split", "seed")
 SECONDS = ("fit_seconds", "score_seconds", "sampler_seconds")
 # Optuna gives a pruned trial its last score for a value; it is none that can be compared.
 COMPLETE_VALUE = sa.case((t.trials.c.state == TrialState.COMPLETE, t.trial_values.c.value))
+# Others' studies may have several objectives: each trial is counted once.
+FIRST_VALUE = sa.and_(t.trial_values.c.trial_id == t.trials.c.trial_id, t.trial_values.c.objective == 0)
 _STATES = (("complete", TrialState.COMPLETE), ("failed", TrialState.FAIL), ("pruned", TrialState.PRUNED))
 
 
@@ -60,7 +62,7 @@ _COUNTS = (
         sa.func.max(t.trials.c.datetime_complete).label("finished"),
         sa.func.max(COMPLETE_VALUE).label("best"),
     )
-    .join(t.trial_values, t.trial_values.c.trial_id == t.trials.c.trial_id, isouter=True)
+    .join(t.trial_values, FIRST_VALUE, isouter=True)
     .group_by(t.trials.c.study_id)
 )
 _KEY, _NUMBER = t.trial_attributes.c.key, sa.cast(t.trial_attributes.c.value_json, sa.Double)

@@ -4,7 +4,6 @@ import time
 from os import PathLike
 from pathlib import Path
 
-from hpo.catalogue import find_study
 from hpo.cores import share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
@@ -12,6 +11,7 @@ from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import RunFailed
 from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
+from hpo.origin import find_in
 from hpo.progress import Progress
 from hpo.pruning import check_suitable
 from hpo.run_name import RunName
@@ -87,7 +87,7 @@ def run(
     )  # fmt: skip
     workers = check_workers(workers)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
-    definition = find_study(study)
+    definition = find_in(study, database)
     check_suitable(chosen, definition)
     if terminator:
         check_terminator(definition)
