@@ -1,8 +1,10 @@
 """The options of every command."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from typing import NoReturn
+import re
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
 from hpo.passwords import hide_passwords
 from hpo.version import __version__
@@ -19,8 +21,30 @@ class Parser(argparse.ArgumentParser):
     """Refuses in one clear line, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and where help is."""
+        """Say what is wrong, what may have been meant, and where help is."""
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice is not None:
+            message += nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
         self.exit(BAD_INPUT, hide_passwords(f"{self.prog}: {message} ({self.prog} --help)\n"))
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Parse as argparse does; assignments may also follow options, and an unknown option has its nearest named."""
+        found, left = self.parse_known_args(args, namespace)
+        if hasattr(found, "assignments"):
+            found.assignments += [word for word in left if not word.startswith("-")]
+            left = [word for word in left if word.startswith("-")]
+        if left:
+            parser = getattr(found, "parser", self)
+            option = next((word.partition("=")[0] for word in left if word.startswith("-")), None)
+            near = "" if option is None else nearest(option, list(parser._option_string_actions))
+            parser.error(f"unrecognized arguments: {' '.join(left)}{near}")
+        return found
+
+
+def nearest(given: str, known: Sequence[str]) -> str:
+    """Return ``; did you mean --trials?`` where anything known is like what was given, else nothing."""
+    close = get_close_matches(given, known, 2)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
@@ -31,7 +55,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        added.set_defaults(call=calls[name])
+        added.set_defaults(call=calls[name], parser=added)
         return added
 
     studies = add("studies", "list the studies that can be run by name")
