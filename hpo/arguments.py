@@ -3,10 +3,10 @@
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from hpo.passwords import hide_passwords
+from hpo.units import nearest
 from hpo.version import __version__
 
 BAD_INPUT = 2
@@ -24,11 +24,15 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong, what may have been meant, and where help is."""
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice is not None:
-            message += nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
+            near = nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
+            message += f"; {near}".rstrip("; ")
         self.exit(BAD_INPUT, hide_passwords(f"{self.prog}: {message} ({self.prog} --help)\n"))
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> argparse.Namespace:
         """Parse as argparse does; assignments may also follow options, and an unknown option has its nearest named."""
+        found: argparse.Namespace
         found, left = self.parse_known_args(args, namespace)
         if hasattr(found, "assignments"):
             found.assignments += [word for word in left if not word.startswith("-")]
@@ -37,14 +41,8 @@ class Parser(argparse.ArgumentParser):
             parser = getattr(found, "parser", self)
             option = next((word.partition("=")[0] for word in left if word.startswith("-")), None)
             near = "" if option is None else nearest(option, list(parser._option_string_actions))
-            parser.error(f"unrecognized arguments: {' '.join(left)}{near}")
+            parser.error(f"unrecognized arguments: {' '.join(left)}; {near}".rstrip("; "))
         return found
-
-
-def nearest(given: str, known: Sequence[str]) -> str:
-    """Return ``; did you mean --trials?`` where anything known is like what was given, else nothing."""
-    close = get_close_matches(given, known, 2)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """The command line: arguments in, text out."""
 
 import argparse
+import errno
 import logging
 import math
 import os
@@ -10,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo import commands
-from hpo.arguments import FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
+from hpo.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed
 from hpo.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.passwords import command_again, hide_passwords
-from hpo.streams import discard_output, stdout_for_json, usable_streams
+from hpo.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -70,6 +71,23 @@ def _guarded(call: Callable[[], int], again: str) -> int:
         except BrokenPipeError:  # the reader of our output went away, as head does
             discard_output()
             return DONE
+        except OSError as error:
+            if not _has_folder():
+                _complain("hpo: the working directory was deleted: change to another folder")
+                return BAD_INPUT
+            if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+                raise
+            say_unwritable(error)
+            return FAILED
+
+
+def _has_folder() -> bool:
+    """Whether the working directory still exists."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _complain(text: str) -> None:

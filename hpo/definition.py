@@ -123,7 +123,7 @@ class StudyDefinition:
 
                 if scorer not in get_scorer_names():
                     raise InvalidDefinition(
-                        f"{self.name}: metric {scorer!r} is no scorer's name{_nearest(scorer, get_scorer_names())}"
+                        f"{self.name}: metric {scorer!r} is not a scorer name{_nearest(scorer, get_scorer_names())}"
                     )
             elif not callable(scorer):
                 raise InvalidDefinition(f"{self.name}: metric {scorer!r} is neither a scorer's name nor a function")
@@ -378,10 +378,16 @@ def _check_name(name: Any) -> None:
             )
 
 
+def _is_short_for(given: str, scorer: str) -> bool:
+    """Whether a scorer is meant by initials, as in mse, or by a word of its name, as in auc."""
+    words = scorer.removeprefix("neg_").split("_")
+    return given in {"".join(word[0] for word in words), "".join(words), "_".join(words)}
+
+
 def _nearest(given: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(given, known, 3)
+    close = [name for name in known if _is_short_for(given.casefold(), name)] or get_close_matches(given, known, 3)
     return f"; did you mean {' or '.join(close)}?" if close else "; sklearn.metrics.get_scorer_names() lists them"
 
 

@@ -25,7 +25,7 @@ def named_run(given: str, database: StudyDatabase, study: str | None = None) -> 
     if given in names:
         run = Run(given, database)
     elif _is_run(given):
-        raise UnknownRun(f"{unknown_run(given, names, database.name)}; to make it: {to_make(given, database)}")
+        raise UnknownRun(f"{unknown_run(given, names, database.name)}; {to_make(given, database)}")
     else:
         wanted = (name for name in studies if normalised_name(name) == normalised_name(given))
         run = best_run(next(wanted, None) or find_in(given, database), database)

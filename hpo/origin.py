@@ -16,6 +16,7 @@ from hpo.passwords import hide_passwords
 from hpo.run_name import RunName
 
 ORIGIN = "origin"  # the attribute of a run
+_ADVICE = "hpo studies lists the studies that can be run, and hpo list the runs that there are"
 _LONGEST = 500  # characters; the dashboard reads all attributes for every page
 
 
@@ -106,10 +107,9 @@ def existing(given: "str | None", what: str) -> StudyDatabase:
     if is_unopened(given) and as_url(given).database not in (None, "", ":memory:"):
         with StudyDatabase(":memory:") as nothing:
             words = _words_to_make(what, nothing)
-        words += [] if given is None else ["--database", given]
-        raise UnusableDatabase(
-            f"there is no study database at {as_url(given).database} yet; to make {what}: {shlex.join(words)}"
-        )
+        where = [] if given is None else ["--database", given]
+        how = _ADVICE if words is None else f"to make {what}: {shlex.join([*words, *where])}"
+        raise UnusableDatabase(f"there is no study database at {as_url(given).database} yet; {how}")
     return StudyDatabase(given, must_exist=True)
 
 
@@ -162,18 +162,23 @@ def to_run(run: str, database: StudyDatabase) -> str:
 
 
 def to_make(what: "StudyDefinition | RunName | str", database: StudyDatabase) -> str:
-    """Return the command that makes a run, or a study's first run, that a database does not have."""
-    return pasted(_words_to_make(what, database), database)
+    """Return what makes a run, or a study's first run, that a database does not have, to end a message with."""
+    words = _words_to_make(what, database)
+    return _ADVICE if words is None else f"to make one: {pasted(words, database)}"
 
 
-def _words_to_make(what: "StudyDefinition | RunName | str", database: StudyDatabase) -> list[str]:
+def _words_to_make(what: "StudyDefinition | RunName | str", database: StudyDatabase) -> list[str] | None:
+    """The command without its database; None where nothing here is such a study."""
     if isinstance(what, StudyDefinition):
         return ["hpo", "run", study_word(what.name, stored_origin(what, database), database)]
     try:
         name = what if isinstance(what, RunName) else RunName.parse(what)
     except UnknownRun:
-        return ["hpo", "run", str(what)]
+        is_known = normalised_name(str(what)) in study_files() or os.path.isfile(str(what))
+        return ["hpo", "run", str(what)] if is_known else None
     known = _origin_of(name.study, database)
+    if known is None and normalised_name(name.study) not in study_files():
+        return None
     study = study_word(name.study, known, database)
     if name.sampler == "manual":
         return ["hpo", "try", study, *(["--split", str(name.split)] if name.split else [])]

@@ -316,8 +316,6 @@ def best_run(study: StudyDefinition | str, database: StudyDatabase, split: int =
     own = runs[(runs["study"] == name) & (runs["split"] == split) & (runs["sampler"] != "reference")]
     own = own[own["complete"] > 0]
     if own.empty:
-        raise UnknownRun(
-            f"{name} has no run on split {split} in {database.name} yet; to make one: {to_make(study, database)}"
-        )
+        raise UnknownRun(f"{name} has no run on split {split} in {database.name} yet; {to_make(study, database)}")
     latest = own[own["version"] == own["version"].max()]
     return Run(str(latest.loc[latest["best"].idxmax(), "run"]), database, definition)

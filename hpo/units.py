@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from hpo.errors import InvalidOption
@@ -51,6 +52,14 @@ def format_size(megabytes: float) -> str:
 def counted(n: int, noun: str) -> str:
     """``1 trial``, ``2 trials``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return ``did you mean --trials? `` where anything known is like what was given, else nothing."""
+    names = list(known)
+    last = [name for name in names if name.rpartition("__")[2].casefold() == given.casefold()]  # C for svc__C
+    close = last[:2] or get_close_matches(given, names, 2)
+    return f"did you mean {' or '.join(close)}? " if close else ""
 
 
 def one_line(text: object) -> str:
