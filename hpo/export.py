@@ -207,6 +207,10 @@ def _test(
     if known.empty:
         return _UNKNOWN, f"The {rows} stayed sealed. {count}", n_opened
     found = known.iloc[0]
+    if is_new and n_opened == 1 and found["error"] is None:
+        held_out = rows.replace("sealed", "held-out")
+        first = f"This is the first time the {held_out} were used (1 configuration scored so far)."
+        return _with_error(found), first, n_opened
     when = "were opened for this model" if is_new else f"had scored this configuration on {found['opened']:%Y-%m-%d}"
     again = "" if is_new else ", and were not opened anew"
     failed = "" if found["error"] is None else f"; that failed ({found['error']})"

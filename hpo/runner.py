@@ -113,6 +113,8 @@ def run(
         raise KeyboardInterrupt
     if loop.n_recorded and loop.best is None:
         error, count = loop.failures.most_common(1)[0]
+        if loop.n_recorded == 1:
+            raise RunFailed(f"the only trial of {name} failed: {error}")
         raise RunFailed(f"all {loop.n_recorded} trials of {name} failed, {count} of them with: {error}")
     assert loop.reason is not None  # it has ended
     seconds = time.monotonic() - begun

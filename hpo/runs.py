@@ -115,7 +115,9 @@ class Run:
         self._problem: Problem | None = None
         self._given = str(name)
         if "metric_sign" not in self.attributes:
-            raise UnknownRun(f"{name} was not recorded by hpo: hpo dashboard shows it, and with --writable deletes it")
+            raise UnknownRun(
+                f"{name} was not created by hpo. View it with `hpo dashboard`; delete it there with --writable"
+            )
         self.name = name if isinstance(name, RunName) else RunName.parse(name)
 
     @property

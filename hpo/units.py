@@ -18,7 +18,7 @@ def parse_duration(text: str | float) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*([smhd]?)\s*", str(text))
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
     if not 0 < seconds < math.inf:
-        raise InvalidOption(f"a duration of {text!r} is not understood: write 90s, 30m, 8h or 1d, above zero")
+        raise InvalidOption(f"cannot parse duration {text!r}: write 90s, 30m, 8h or 1d, above zero")
     return seconds
 
 
@@ -40,7 +40,7 @@ def parse_size(text: str | float) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]B)?\s*", str(text), re.IGNORECASE)
     megabytes = float(match[1]) * _MEGABYTES[(match[2] or "MB").upper()] if match else 0.0
     if not 0 < megabytes < math.inf:
-        raise InvalidOption(f"a size of {text!r} is not understood: write 500MB or 2GB, above zero")
+        raise InvalidOption(f"cannot parse size {text!r}: write 500MB or 2GB, above zero")
     return megabytes
 
 

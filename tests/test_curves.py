@@ -438,7 +438,7 @@ def shown(capsys, *argv, code=0):
 
 def test_show_ends_with_importance_and_diagnosis(folder, capsys):
     out = shown(capsys, RUN)
-    assert "decides the metric" in out
+    assert "importance for the score" in out
     assert "importance by total Sobol' effects on 12 complete trials: rough below 30" in out
     lines = [line for line in out.splitlines() if line.startswith("diagnosis")]
     assert lines[0].startswith("diagnosis of trial ")
@@ -446,7 +446,7 @@ def test_show_ends_with_importance_and_diagnosis(folder, capsys):
     assert lines[1].startswith("diagnosis of the run: of 12 complete trials: ")
     alone = shown(capsys, RUN, "--no-refit")
     assert "diagnosis" not in alone
-    assert "decides the metric" in alone
+    assert "importance for the score" in alone
     (folder / "quick.py").rename(folder / "other.py")
     assert "diagnosis" not in shown(capsys, RUN)
     assert "diagnosis" in shown(capsys, RUN, "--study", "other.py")
