@@ -1,6 +1,7 @@
 """What the commands print can be pasted, read at 80 columns, and written anywhere."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -173,3 +174,80 @@ def test_a_database_cannot_have_any_file_run(folder, capsys, text):
             database.set_attributes(database.run_key(run), {"origin": target})
     assert "model parameters are not shown" in ok(capsys, "show", "my tree/random/split0-seed0")
     assert not (folder / "was run").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["rnu", "wine-tree"], "did you mean run? (hpo --help)"),
+        (["run", "wine-tree", "--trails", "5"], "did you mean --trials"),
+        (["run", "wine-tree", "--trails=5"], "(hpo run --help)"),
+        (["run", "wine-tree", "--progress", "bars"], "did you mean bar?"),
+        (["run", "wine-tree", "--sampler", "tpee"], "there is no sampler 'tpee'; did you mean tpe? known: grid"),
+        (["run", "wine-tree", "--sampler", "tpe(n_startup=3)"], "did you mean n_startup_trials?"),
+        (["run", "wine-tree", "--pruner", "rcing"], "did you mean racing?"),
+        (["run", "wine-tre"], "did you mean wine-tree?"),
+        (["show", "wine-tree/random/split0-seed0"], "hpo run wine-tree --sampler random"),
+        (["show", "wine-tree/random/split2-seed1"], "hpo run wine-tree --sampler random --split 2 --seed 1"),
+        (["export", "wine-tree", "model", "--database", "my d.db"], "hpo run wine-tree --database 'my d.db'"),
+        (["show", "nothing/random/split0-seed0"], "hpo studies lists the studies"),
+    ],
+)
+def test_what_was_meant_is_offered(folder, capsys, argv, message):
+    assert message in refused(capsys, *argv)
+
+
+@pytest.mark.parametrize(("given", "meant"), [("mse", "neg_mean_squared_error"), ("auc", "roc_auc"), ("f2", "f1")])
+def test_a_metric_by_its_initials_is_offered(folder, capsys, given, meant):
+    (folder / "wrong.py").write_text(SCRIPT.replace("neg_log_loss", given))
+    said = refused(capsys, "run", "wrong.py")
+    assert f"'{given}' is not a scorer name" in said
+    assert meant in said
+
+
+def hpo_in(folder: Path, *argv: str, **more) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **more.pop("environment", {})}
+    line = [sys.executable, "-m", "hpo", *argv]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, check=False, **more)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_characters_that_the_output_lacks_are_replaced(folder, capsys, encoding):
+    script, where = "the studies/first try.py", ["--database", "hpo.db"]
+    ok(capsys, "run", script, "--sampler", "random", "--trials", "3", *where)
+    for argv in (["show", "my tree", "--cost"], ["list"]):
+        done = hpo_in(folder, *argv, *where, environment={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+        assert "my tree" in done.stdout.decode(encoding)
+        assert "log loss" in done.stdout.decode(encoding)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_and_a_deleted_folder_are_one_clear_line(folder):
+    done = subprocess.run(
+        f'"{sys.executable}" -m hpo samplers > /dev/full', shell=True, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"hpo: the output cannot be written: No space left on device\n"
+    (folder / "gone").mkdir()
+    line = f'cd gone && rmdir ../gone && "{sys.executable}" -c "from hpo.cli import entry; entry()" list'
+    done = subprocess.run(line, shell=True, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"hpo: the working directory was deleted: change to another folder\n"
+
+
+def test_a_narrow_terminal_lacks_columns_and_breaks_no_name(monkeypatch, capsys):
+    from rich.console import Console
+
+    from hpo import text
+
+    monkeypatch.setattr(text, "console", Console(force_terminal=True, width=50, highlight=False, color_system=None))
+    name = "my tree/tpe(n_startup_trials=20)/split0-seed0"
+    text.table(
+        ["run", "state", "best", "seconds"], [[name, "done", "0.1", ""], ["b", "done", "0.2", ""]], spare=["state"]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert any(name in line for line in lines)
+    assert all(len(line.rstrip()) <= 50 for line in lines)
+    assert "seconds" not in "".join(lines)  # a column without content
