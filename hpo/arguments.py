@@ -1,10 +1,12 @@
 """The options of every command."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from typing import NoReturn
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from hpo.passwords import hide_passwords
+from hpo.units import nearest
 from hpo.version import __version__
 
 BAD_INPUT = 2
@@ -19,8 +21,28 @@ class Parser(argparse.ArgumentParser):
     """Refuses in one clear line, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and where help is."""
+        """Say what is wrong, what may have been meant, and where help is."""
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice is not None:
+            near = nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
+            message += f"; {near}".rstrip("; ")
         self.exit(BAD_INPUT, hide_passwords(f"{self.prog}: {message} ({self.prog} --help)\n"))
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> argparse.Namespace:
+        """Parse as argparse does; assignments may also follow options, and an unknown option has its nearest named."""
+        found: argparse.Namespace
+        found, left = self.parse_known_args(args, namespace)
+        if hasattr(found, "assignments"):
+            found.assignments += [word for word in left if not word.startswith("-")]
+            left = [word for word in left if word.startswith("-")]
+        if left:
+            parser = getattr(found, "parser", self)
+            option = next((word.partition("=")[0] for word in left if word.startswith("-")), None)
+            near = "" if option is None else nearest(option, list(parser._option_string_actions))
+            parser.error(f"unrecognized arguments: {' '.join(left)}; {near}".rstrip("; "))
+        return found
 
 
 def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
@@ -31,14 +53,14 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        added.set_defaults(call=calls[name])
+        added.set_defaults(call=calls[name], parser=added)
         return added
 
     studies = add("studies", "list the studies that can be run by name")
     studies.add_argument("--copy", metavar="NAME", help="copy a study, to start from")
     studies.add_argument("--to", metavar="FILE.py", help="where the copy goes; default: studies/ here")
 
-    new = add("new", "write a study of one's own for a CSV file: a short script that runs at once")
+    new = add("new", "generate a ready-to-run study script for your CSV file")
     new.add_argument("name", metavar="NAME", help="of the study")
     new.add_argument("--csv", metavar="FILE", required=True, help="the data: a header and one row for each example")
     new.add_argument("--target", metavar="COLUMN", required=True, help="what is to be predicted")
@@ -89,11 +111,13 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     _add_common(compare, timeout=True, progress=True, new_version=True)
 
     listing = add("list", "list the runs: trials, best value, seconds, state")
-    listing.add_argument("--study", metavar="NAME", help="only runs of this study")
+    listing.add_argument("--study", metavar="NAME", help="only runs of this study: its name, or the path of a script")
     _add_output(listing)
 
     show = add("show", "show a run: hyperparameters and model parameters of its best trial, or of another")
-    show.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
+    show.add_argument(
+        "run", metavar="RUN", help="a run, as in digits-mlp/tpe/split0-seed0, or a study: then its best run on split 0"
+    )
     show.add_argument("--trial", type=int, metavar="N", help="one trial with all that is stored with it")
     show.add_argument(
         "--study", metavar="STUDY", help="name or script of the run's study, where its name is not enough"
@@ -105,7 +129,9 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     trying = add("try", "try one configuration by hand; it is recorded as a trial of the run STUDY/manual/split0-seed0")
     trying.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")
     trying.add_argument("assignments", metavar="NAME=VALUE", nargs="*", help="others are as in the reference")
-    trying.add_argument("--split", type=int, default=0, metavar="N", help="of the rows; default: %(default)s")
+    trying.add_argument(
+        "--split", type=int, default=0, metavar="N", help="which train/validation split to use; default: %(default)s"
+    )
     trying.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_common(trying, new_version=True)
 
@@ -139,7 +165,9 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     dashboard.add_argument("--port", type=int, help="default: 8080, or a free one where that is taken")
     dashboard.add_argument("--token", help="what a browser must know; generated where other machines reach the server")
     dashboard.add_argument("--open", action="store_true", help="open it in the browser")
-    dashboard.add_argument("--writable", action="store_true", help="let the browser change the database")
+    dashboard.add_argument(
+        "--writable", action="store_true", help="let the browser change the database; default: read-only"
+    )
     _add_common(dashboard)
 
     add("samplers", "list the samplers: what each is, needs and supports")
@@ -150,17 +178,44 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``hpo run``."""
     parser.add_argument("--sampler", default="tpe", metavar="NAME", help="as hpo samplers lists; default: %(default)s")
     parser.add_argument("--pruner", metavar="NAME", help="ends hopeless trials early, as hpo samplers lists")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler; default: %(default)s")
-    parser.add_argument("--split", type=int, default=0, metavar="N", help="of the rows; default: %(default)s")
-    parser.add_argument("--trials", type=int, metavar="N", help="budget in all; default: 50, or the whole grid")
-    parser.add_argument("--target", type=float, metavar="VALUE", help="end at this value, errors positive as shown")
-    parser.add_argument("--patience", type=int, metavar="N", help="end after N trials without a better one")
-    parser.add_argument("--walltime", metavar="DURATION", help="end once its trials took 30m, 8h in all")
-    parser.add_argument("--terminator", action="store_true", help="end once what is left to gain is within noise")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="sampler seed; default: %(default)s")
+    parser.add_argument(
+        "--split", type=int, default=0, metavar="N", help="which train/validation split to use; default: %(default)s"
+    )
+    parser.add_argument(
+        "--trials",
+        type=int,
+        metavar="N",
+        help="total for the run, not the number to add; default: 50, or the whole grid",
+    )
+    parser.add_argument(
+        "--target",
+        type=float,
+        metavar="VALUE",
+        help="stop once the best score reaches VALUE (give errors as positive numbers, as displayed)",
+    )
+    parser.add_argument("--patience", type=int, metavar="N", help="stop after N trials without a better one")
+    parser.add_argument(
+        "--walltime",
+        metavar="DURATION",
+        help="stop once its trials took this long in all, over every resumption: 30m, 8h",
+    )
+    parser.add_argument(
+        "--terminator",
+        action="store_true",
+        help="stop once what is left to gain is within the noise of the folds (extra torch)",
+    )
     _add_workers(parser, default="1")
-    parser.add_argument("--lag", type=int, metavar="N", help="trials under way when the next is proposed")
+    parser.add_argument(
+        "--lag",
+        type=int,
+        metavar="N",
+        help="how many unfinished trials the sampler may ignore when proposing the next (default: first --workers)",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="try failed cells of the grid again")
-    parser.add_argument("--no-reuse", action="store_true", help="train again what was evaluated before")
+    parser.add_argument(
+        "--no-reuse", action="store_true", help="do not reuse earlier results for identical configurations"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_common(parser, timeout=True, progress=True, new_version=True)
 
@@ -199,7 +254,7 @@ def _add_workers(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--workers",
         metavar="N",
-        help=f"evaluations at a time, or dask://HOST:8786; default: {default}",
+        help=f"number of parallel evaluations, or dask://HOST:8786; default: {default}",
     )
     parser.add_argument("--trial-timeout", metavar="DURATION", help="kill a trial after 90s, 30m, 8h; it fails")
     parser.add_argument("--trial-memory", metavar="SIZE", help="a trial that takes more than 500MB, 2GB fails")

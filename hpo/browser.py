@@ -27,6 +27,15 @@ style="position: fixed; top: 14px; right: 24px; z-index: 1250">
 <a href="{path}" style="color: #0b3d63; background: #fff; border-radius: 4px; padding: 7px 12px; display: block;
 font: 500 14px/22px system-ui, sans-serif; text-decoration: none">Compare samplers</a></nav>
 """
+# What would change the database, by the labels and icons of optuna-dashboard 0.21: not there where nothing may.
+_WRITING = (
+    *(f'[aria-label="{label}"]' for label in ("rename study", "delete study", "skip trial", "delete artifact")),
+    *(
+        f'button:has([data-testid="{icon}Icon"])'
+        for icon in ("AddBox", "UploadFile", "Edit", "ModeEdit", "Delete", "Save", "StopCircle")
+    ),
+)
+_READ_ONLY = f"<style>{', '.join(_WRITING)} {{ display: none !important }}</style>\n"
 
 
 class Browser:
@@ -45,7 +54,7 @@ class Browser:
         storage = BrowsedStorage(database.storage, writable=writable, note=self._note)
         self._app = Answers(optuna_dashboard.wsgi(storage), self._changes)
         said = "Changes are allowed here." if writable else "Each study below is one run: a sampler on one split."
-        link = _LINK.format(path=PATH, said=said).encode()
+        link = (_LINK.format(path=PATH, said=said) + ("" if writable else _READ_ONLY)).encode()
         self._pages: WSGI = with_insertion(self._app, b'<div id="dashboard">', lambda: link)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:

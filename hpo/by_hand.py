@@ -10,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from hpo.catalogue import find_study
 from hpo.cores import share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
@@ -20,6 +19,7 @@ from hpo.foreign_spaces import Parameter, Quantile, range_text
 from hpo.hyperparameters import Categorical, Configuration, Float, Int, finite_number
 from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_numbers
+from hpo.origin import find_in
 from hpo.progress import Progress
 from hpo.runs import Run, Trial
 from hpo.session import StudySession
@@ -110,7 +110,7 @@ def try_configuration(
     """
     options = RunOptions(trial_timeout=trial_timeout, trial_memory=trial_memory)
     check_numbers(split=split)
-    definition = find_study(study)
+    definition = find_in(study, database)
     choice = choose(definition, params)
     session = StudySession(definition, database, new_version=new_version)
     session.check_stored([split])

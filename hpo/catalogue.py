@@ -21,15 +21,23 @@ from hpo.units import one_line
 
 def study_files() -> dict[str, Path]:
     """Name -> script of every study that can be run by name; a local one hides a shipped one of the same name."""
-    here = Path(__file__).resolve().parent
-    # In a wheel the studies lie in the package; in a checkout beside it.
-    shipped = here / "studies" if (here / "studies").is_dir() else here.parent / "studies"
     found: dict[str, Path] = {}
-    for folder in (shipped, Path.cwd() / "studies"):
+    for folder in (_shipped(), Path("studies")):
         if folder.is_dir():
-            for path in sorted(folder.glob("[!_]*.py")):
+            for path in sorted(folder.absolute().glob("[!_]*.py")):
                 found[normalised_name(path.stem)] = path
     return found
+
+
+def shipped_name(script: Path) -> str | None:
+    """The name under which a script ships, or None: then it is the user's."""
+    return normalised_name(script.stem) if script.parent == _shipped() else None
+
+
+def _shipped() -> Path:
+    # In a wheel the studies lie in the package; in a checkout beside it.
+    here = Path(__file__).resolve().parent
+    return here / "studies" if (here / "studies").is_dir() else here.parent / "studies"
 
 
 def summary(path: Path) -> str:
@@ -75,7 +83,7 @@ def study_named(name: str) -> StudyDefinition:
         UnknownStudy: there is none.
         ScriptFailed: the script raised while it was imported.
     """
-    here = {normalised_name(path.stem): path for path in sorted(Path.cwd().glob("*.py"))}
+    here = {normalised_name(path.stem): path for path in sorted(Path().glob("*.py"))}
     for files in (study_files(), here):
         path = files.get(normalised_name(name))
         if path is not None and (definition := load_script(path)).name == name:
@@ -113,11 +121,16 @@ def load_script(path: Path) -> StudyDefinition:
         if str(path.parent) not in sys.path:  # its functions may import their neighbours later
             sys.path.append(str(path.parent))
         sys.dont_write_bytecode = writes_bytecode
-    return _only_definition(module, path)
+    definition = _only_definition(module, path)
+    object.__setattr__(definition, "script", path)
+    return definition
 
 
 def copy_study(name: str, to: "str | Path | None" = None) -> Path:
-    """Copy a study that can be run by name to a script, by default in ``studies/`` here; no file is replaced."""
+    """Copy a study that can be run by name to a script, by default in ``studies/`` here; no file is replaced.
+
+    A script of another name makes a study of that name, so that its runs are not taken for those of the original.
+    """
     files = study_files()
     source = files.get(normalised_name(name))
     if source is None:
@@ -130,10 +143,17 @@ def copy_study(name: str, to: "str | Path | None" = None) -> Path:
     try:
         if to is None:
             target.parent.mkdir(exist_ok=True)
-        target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+        target.write_text(_renamed(source, re.sub(r"[^\w .-]", "-", normalised_name(target.stem))), encoding="utf-8")
     except OSError as error:
         raise InvalidOption(f"{target} cannot be written: {error.strerror}") from error
     return target
+
+
+def _renamed(source: Path, name: str) -> str:
+    """The script with another name for its study, where it says the name in so many letters."""
+    script = source.read_text(encoding="utf-8")
+    own = re.escape(normalised_name(source.stem))
+    return re.sub(rf"""(name=)(["']){own}\2""", lambda found: f"{found[1]}{found[2]}{name}{found[2]}", script)
 
 
 def _only_definition(module: ModuleType, path: Path) -> StudyDefinition:

@@ -1,6 +1,7 @@
 """The command line: arguments in, text out."""
 
 import argparse
+import errno
 import logging
 import math
 import os
@@ -10,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo import commands
-from hpo.arguments import FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
-from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed, UnknownRun
+from hpo.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
+from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed
 from hpo.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.passwords import command_again, hide_passwords
-from hpo.streams import discard_output, stdout_for_json, usable_streams
+from hpo.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -70,6 +71,23 @@ def _guarded(call: Callable[[], int], again: str) -> int:
         except BrokenPipeError:  # the reader of our output went away, as head does
             discard_output()
             return DONE
+        except OSError as error:
+            if not _has_folder():
+                _complain("hpo: the working directory was deleted: change to another folder")
+                return BAD_INPUT
+            if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+                raise
+            say_unwritable(error)
+            return FAILED
+
+
+def _has_folder() -> bool:
+    """Whether the working directory still exists."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _complain(text: str) -> None:
@@ -101,11 +119,11 @@ def _samplers(_: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) -> int:
     from hpo import text
-    from hpo.catalogue import find_study
+    from hpo.origin import find_in
     from hpo.runner import run as run_study
 
     with stdout_for_json(arguments.json):
-        definition = find_study(study or arguments.study)
+        definition = find_in(study or arguments.study, arguments.database)
     metric = definition.shown_metric
     target = arguments.target
     if target is not None and metric.sign == -1:
@@ -144,10 +162,10 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
 
 def _compare(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.catalogue import find_study
     from hpo.comparison.across import AcrossStudies
     from hpo.comparison.images import check_target, write_figures
     from hpo.comparison.protocol import compare
+    from hpo.origin import find_in
     from hpo.pruning import check_suitable
     from hpo.samplers import find_sampler
 
@@ -159,7 +177,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.figures:
         check_target(arguments.figures)
     with stdout_for_json(arguments.json):
-        studies = [find_study(study) for study in arguments.studies]
+        studies = [find_in(study, arguments.database) for study in arguments.studies]
         samplers = [find_sampler(sampler) for sampler in _split_samplers(arguments.samplers)]
         for study in studies:  # the last is refused before the first is run
             for sampler in samplers:
@@ -209,7 +227,12 @@ def _compare(arguments: argparse.Namespace) -> int:
             drawn = {f"{c.study}-{name}": figure for c in comparisons for name, figure in c.drawn.items()}
             write_figures(drawn | together.drawn, arguments.figures)
     if not arguments.json:
-        text.say("hpo list shows the runs, hpo dashboard the trials")
+        from hpo.database import StudyDatabase
+        from hpo.origin import pasted
+
+        with StudyDatabase(arguments.database) as database:
+            text.say(f"to see its runs: {pasted(['hpo', 'list'], database)}")
+            text.say(f"to see its trials: {pasted(['hpo', 'dashboard'], database)}")
     return STOPPED if is_cut else DONE
 
 
@@ -221,17 +244,12 @@ def _repetitions(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.definition import normalised_name
+    from hpo.named_run import studies_named
 
     with _existing(arguments) as database:
         runs = database.run_rows()
         if arguments.study is not None:
-            wanted = normalised_name(arguments.study)
-            known = dict.fromkeys(row["study"] for row in runs if row["study"] is not None)
-            names = [name for name in known if normalised_name(name) == wanted]
-            if not names:
-                there = f"there are {', '.join(known)}" if len(known) else "it has no runs yet"
-                raise UnknownRun(f"no run of a study {arguments.study!r} in {database.name}; {there}")
+            names = studies_named(arguments.study, database)
             runs = [row for row in runs if row["study"] in names]
         if arguments.output or arguments.json:
             frame = database.runs()
@@ -246,9 +264,10 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from hpo.origin import existing
     from hpo.showing import show
 
-    with _existing(arguments) as database:
+    with existing(arguments.database, arguments.run) as database:
         show(arguments, database)
     return DONE
 

@@ -2,26 +2,23 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from hpo.arguments import Call
-from hpo.errors import InvalidOption, UnknownRun
+from hpo.errors import InvalidOption
 from hpo.streams import stdout_for_json
-
-if TYPE_CHECKING:
-    from hpo.database import StudyDatabase
-    from hpo.runs import Run
 
 DONE, FAILED = 0, 1
 
 
 def _export(arguments: argparse.Namespace) -> int:
     from hpo import model_text, text
-    from hpo.database import StudyDatabase
+    from hpo.named_run import named_run
+    from hpo.origin import existing, study_of
 
-    with StudyDatabase(arguments.database, must_exist=True) as database:
+    with existing(arguments.database, arguments.what) as database:
         with stdout_for_json(arguments.json):
-            run = _meant(arguments.what, arguments.study, database)
+            run = named_run(arguments.what, database, arguments.study)
+            run.definition = run.definition or study_of(run.name, database)
             if str(run.name) != arguments.what and not arguments.json:
                 text.say(f"the best run of {run.name.study} on split 0 is {run.name}")
             if arguments.format == "joblib":
@@ -36,28 +33,13 @@ def _export(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _meant(given: str, study: str | None, database: "StudyDatabase") -> "Run":
-    """The run of that name, or the best run of that study."""
-    from hpo.catalogue import find_study, study_named
-    from hpo.run_name import RunName
-    from hpo.runs import Run, best_run
-
-    try:
-        name = RunName.parse(given)
-    except UnknownRun:
-        return best_run(find_study(given), database)
-    run = Run(name, database)
-    run.definition = study_named(name.study) if study is None else find_study(study)
-    return run
-
-
 def _try(arguments: argparse.Namespace) -> int:
     from hpo import model_text, text
     from hpo.by_hand import parse_assignments, try_configuration
-    from hpo.catalogue import find_study
+    from hpo.origin import find_in
 
     with stdout_for_json(arguments.json):
-        study = find_study(arguments.study)
+        study = find_in(arguments.study, arguments.database)
         if not arguments.assignments:
             names = ", ".join(f"{name} ({allowed})" for name, allowed, _ in study.space.rows())
             raise InvalidOption(f"name one hyperparameter of {study.name} or more, as in name=value: {names}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from hpo.database import StudyDatabase
 from hpo.errors import HpoError
 from hpo.freshness import Changes, Kept
 from hpo.guards import Environ, respond
+from hpo.origin import ORIGIN, study_words
 from hpo.run_note import PATH, comparison_path
 from hpo.stored_runs import StoredRun, read_runs
 from hpo.units import counted
@@ -117,7 +119,7 @@ class ComparisonSite:
         """The report, computed anew only when a repetition was completed or scored on the test."""
         title = f"<h1>Samplers on {escape(standing.study)}</h1>"
         if not standing.complete:
-            return title + f'<p class="answer">{escape(_nothing_yet(standing))}</p>'
+            return title + f'<p class="answer">{escape(_nothing_yet(standing, self._database))}</p>'
         with self._lock:
             n_scores = len(self._database.test_scores(standing.runs[0].name.study))
             ids = [run.study_id for run in _compared(standing)]
@@ -199,13 +201,15 @@ def _side_by_side(standing: Standing) -> str:
     return _link(_compare_address(runs), f"{counted(len(runs), 'run')} side by side there") if len(runs) > 1 else ""
 
 
-def _nothing_yet(standing: Standing) -> str:
+def _nothing_yet(standing: Standing, database: StudyDatabase) -> str:
     if standing.labels:
         return (
             "No repetition is complete yet: the comparison appears here once every sampler has used its budget in one."
         )
     samplers = dict.fromkeys(run.name.sampler for run in standing.runs)
-    command = f"hpo compare '{standing.runs[0].name.study}' --samplers random,tpe"
+    last = standing.runs[-1]
+    study, *where = study_words(last.name.study, last.attributes.get(ORIGIN), database)
+    command = shlex.join(["hpo", "compare", study, "--samplers", "random,tpe", *where])
     return f"Nothing to compare yet: there are runs of {', '.join(samplers)} alone. {command} runs what is missing."
 
 

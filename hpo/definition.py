@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from hpo.errors import InvalidDefinition, InvalidSpace
@@ -71,6 +72,9 @@ class StudyDefinition:
         margin: the smallest difference that matters, in the metric's units.
         start: configurations to evaluate first.
 
+    Attributes:
+        script: where it was loaded from, or None; noted by :func:`hpo.find_study`.
+
     Raises:
         InvalidDefinition, InvalidSpace: what was given, what is allowed.
     """
@@ -85,6 +89,7 @@ class StudyDefinition:
     extra_metrics: Sequence[Scorer] = field(default=(), kw_only=True)
     margin: float | None = field(default=None, kw_only=True)
     start: Sequence[Mapping[str, Any]] = field(default=(), kw_only=True)
+    script: Path | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -123,7 +128,7 @@ class StudyDefinition:
 
                 if scorer not in get_scorer_names():
                     raise InvalidDefinition(
-                        f"{self.name}: metric {scorer!r} is no scorer's name{_nearest(scorer, get_scorer_names())}"
+                        f"{self.name}: metric {scorer!r} is not a scorer name{_nearest(scorer, get_scorer_names())}"
                     )
             elif not callable(scorer):
                 raise InvalidDefinition(f"{self.name}: metric {scorer!r} is neither a scorer's name nor a function")
@@ -378,10 +383,16 @@ def _check_name(name: Any) -> None:
             )
 
 
+def _is_short_for(given: str, scorer: str) -> bool:
+    """Whether a scorer is meant by initials, as in mse, or by a word of its name, as in auc."""
+    words = scorer.removeprefix("neg_").split("_")
+    return given in {"".join(word[0] for word in words), "".join(words), "_".join(words)}
+
+
 def _nearest(given: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(given, known, 3)
+    close = [name for name in known if _is_short_for(given.casefold(), name)] or get_close_matches(given, known, 3)
     return f"; did you mean {' or '.join(close)}?" if close else "; sklearn.metrics.get_scorer_names() lists them"
 
 

@@ -133,11 +133,11 @@ def diagnosis(
     way = learned / (perfect - float(np.mean(d))) if perfect is not None and perfect > np.mean(d) else math.nan
     is_little = way < LITTLE if math.isfinite(way) else learned <= off(t - d)
     if not is_above_dummy and is_little:
-        how_far = f"{max(way, 0):.0%} of the way to a perfect score" if math.isfinite(way) else "no way"
+        how_far = f"{max(way, 0):.0%} of the way to a perfect score" if math.isfinite(way) else "barely better"
         return found(
             UNDERFIT,
-            f"no better than the dummy on validation rows, and {how_far} on training rows: nothing was learned, or "
-            "there is nothing to learn",
+            f"no better than the dummy on validation rows and {how_far} on training rows: the model learned nothing, "
+            "or there is nothing to learn",
         )
     if attainable is not None:
         a = np.broadcast_to(np.asarray(attainable, dtype=float), n)

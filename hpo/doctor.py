@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo import locks
-from hpo.catalogue import find_study, study_files
 from hpo.database import StudyDatabase
-from hpo.definition import normalised_name
+from hpo.definition import StudyDefinition
 from hpo.errors import HpoError, UnusableDatabase
 from hpo.opening import mysql_repairs
+from hpo.origin import pasted, stored_origin, study_at_hand, study_word, to_run
 from hpo.records import RUN_ID
 from hpo.run_name import RunName
 from hpo.samplers import RESERVED
@@ -89,7 +89,7 @@ def _trials(database: StudyDatabase, run: str, study_id: int) -> Iterator[Findin
             yield Finding(
                 f"{run}: trial {trial.number} ({trial.state.name}) was written by something else, so that the run "
                 "cannot be continued",
-                f"hpo delete {shlex.quote(run)}",
+                pasted(["hpo", "delete", run], database),
             )
             return
 
@@ -118,19 +118,15 @@ def _interrupted(database: StudyDatabase, row: dict[str, object], study_id: int)
         return  # under way, or a file that cannot be written, of which nobody knows
     told = sum(int(str(row[state])) for state in ("complete", "failed", "pruned"))
     how = f"was interrupted ({locks.describe(stored)} is gone)" if stored else "is unfinished"
-    command = f"hpo run {shlex.quote(str(row['study']))} --sampler {shlex.quote(str(row['sampler']))}"
-    yield Finding(
-        f"{run} {how}: {told} of {row['budget']} trials",
-        f"{command} --split {row['split']} --seed {row['seed']} --trials {row['budget']}",
-    )
+    yield Finding(f"{run} {how}: {told} of {row['budget']} trials", to_run(run, database))
 
 
 def _definition(database: StudyDatabase, study: str) -> Iterator[Finding]:
     """Whether the definition that can be found by this name is the one the runs were made with."""
-    if normalised_name(study) not in study_files():
-        return
     try:
-        definition = find_study(study)
+        definition = study_at_hand(study, database)
+        if definition is None:
+            return
         data = definition.load()
         known = database.version_hashes(study)
         hashes = {number: definition.hashes(data, known[number]) for number in known}
@@ -142,16 +138,22 @@ def _definition(database: StudyDatabase, study: str) -> Iterator[Finding]:
         changed = ", ".join(key for key in ours if latest.get(key) != ours[key])
         yield Finding(
             f"{study} changed since its runs were made: {changed}",
-            f"hpo run {shlex.quote(study)} --new-version, or change it back",
+            f"{_anew(definition, database)}, or change it back",
         )
+
+
+def _anew(definition: StudyDefinition, database: StudyDatabase) -> str:
+    study = study_word(definition.name, stored_origin(definition, database), database)
+    return pasted(["hpo", "run", study, "--new-version"], database)
 
 
 def _outcomes(database: StudyDatabase, study: str, rows: list[dict[str, Any]]) -> Iterator[Finding]:
     """Whether the definition that can be found by this name gives the scores that are stored, split by split."""
-    if normalised_name(study) not in study_files():
-        return
     try:
-        session = StudySession(find_study(study), database)
+        definition = study_at_hand(study, database)
+        if definition is None:
+            return
+        session = StudySession(definition, database)
     except HpoError:  # it cannot be loaded, or changed: found already
         return
     first: dict[int, str] = {}  # of each split: the reference, where it was evaluated
@@ -168,5 +170,5 @@ def _outcomes(database: StudyDatabase, study: str, rows: list[dict[str, Any]]) -
         if found is not None and not found.holds:
             yield Finding(
                 f"{study} no longer gives its stored scores: {found.sentence}",
-                f"hpo run {shlex.quote(study)} --new-version, or undo what changed",
+                f"{_anew(definition, database)}, or undo what changed",
             )

@@ -232,6 +232,7 @@ def _test(
     rows = counted(session.n_test, "sealed test row")
     scores = _scores(session, name.split)
     is_new = key not in scores.index and open_test
+    is_first = is_new and session.database.test_scores(session.definition.name).empty
     usual = None if reference is None else str(reference.attributes["configuration"])
     if is_new:
         score_model_on_test(session, name.split, key, fitted)
@@ -251,6 +252,9 @@ def _test(
     again = "" if is_new else ", and were not opened anew"
     failed = "" if found["error"] is None else f"; that failed ({found['error']})"
     about = f"The {rows} {when}{again}{failed}. {count}"
+    if is_first and not failed:
+        held_out = rows.replace("sealed", "held-out")
+        about = f"This is the first time the {held_out} were used ({counted(n_opened, 'configuration')} scored{among})."
     return _Tested(about, n_opened, _by_row(found), by_row, _number(found["value"]), value)
 
 

@@ -32,16 +32,15 @@ class Learned:
     seconds: float
 
 
-def learn(run: "Run", trial: "Trial | None" = None, study: str | None = None) -> Learned | str:
+def learn(run: "Run", trial: "Trial | None" = None) -> Learned | str:
     """What the best trial of a run, or another, learns from training and validation rows; or why that is not known.
 
     Args:
-        run: opened with its definition or without; then that is looked for.
+        run: opened with its definition or without; then that is looked for where the run says it came from.
         trial: None is the best.
-        study: name or script of the definition, where the run's name does not lead to it.
     """
-    from hpo.catalogue import find_study, study_named
     from hpo.equations import equation
+    from hpo.origin import study_of
     from hpo.parameters import model_parameters
 
     if trial is None and run.has_success:
@@ -50,7 +49,7 @@ def learn(run: "Run", trial: "Trial | None" = None, study: str | None = None) ->
         return ""
     try:
         if run.definition is None:
-            run.definition = study_named(run.name.study) if study is None else find_study(study)
+            run.definition = study_of(run.name, run.database)
         if trial.fit_seconds > _WORTH_SAYING:
             about = format_duration(trial.fit_seconds / max(len(trial.fold_scores), 1))
             print(f"hpo: training trial {trial.number} once more, about {about} (not with --no-refit)", file=sys.stderr)

@@ -267,7 +267,7 @@ def _check_file(path: Path) -> None:
     except (OSError, sqlite3.DatabaseError) as error:
         is_none = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB  # so nobody has a lock on it
         if is_none and path.read_bytes()[:16] != b"SQLite format 3\x00":
-            raise UnusableDatabase(f"{path} is no SQLite database: name another file with --database") from error
+            raise UnusableDatabase(f"{path} is not an SQLite database: name another file with --database") from error
         is_full = shutil.disk_usage(path.parent).free < _ROOM
         why = "the disk is full" if is_full else error
         raise UnusableDatabase(f"{path} cannot be read as a database: {why}") from error

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, PercentilePruner, SuccessiveHalvingPruner
 
 from hpo.errors import InvalidOption, UnknownPruner
-from hpo.units import one_line
+from hpo.units import nearest, one_line
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,17 @@ def make_pruner(name: str, options: Mapping[str, Any]) -> Pruner:
         UnknownPruner, InvalidOption: what is known.
     """
     if name not in PRUNERS:
-        raise UnknownPruner(f"no pruner {name!r}; known: {', '.join(PRUNERS)}")
+        raise UnknownPruner(
+            f"there is no pruner {name!r}; {nearest(name, PRUNERS)}known: {', '.join(PRUNERS)} "
+            "(hpo samplers describes them)"
+        )
     kind = PRUNERS[name]
     for option, value in options.items():
         if option not in kind.options:
-            raise InvalidOption(f"{name} has no option {option!r}: its options are {', '.join(kind.options)}")
+            raise InvalidOption(
+                f"{name} has no option {option!r}: {nearest(option, kind.options)}its options are "
+                f"{', '.join(kind.options)}"
+            )
         expected, low, high = kind.options[option]
         is_number = isinstance(value, (int, expected)) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:

@@ -18,6 +18,8 @@ IDENTITY = ("study", "version", "sampler", "split", "seed")
 SECONDS = ("fit_seconds", "score_seconds", "sampler_seconds")
 # Optuna gives a pruned trial its last score for a value; it is none that can be compared.
 COMPLETE_VALUE = sa.case((t.trials.c.state == TrialState.COMPLETE, t.trial_values.c.value))
+# Others' studies may have several objectives: each trial is counted once.
+FIRST_VALUE = sa.and_(t.trial_values.c.trial_id == t.trials.c.trial_id, t.trial_values.c.objective == 0)
 _STATES = (("complete", TrialState.COMPLETE), ("failed", TrialState.FAIL), ("pruned", TrialState.PRUNED))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from hpo.catalogue import find_study
 from hpo.cores import share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
@@ -18,6 +17,7 @@ from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
 from hpo.metrics import loss_doubt
 from hpo.optuna_studies import Callback, check_callbacks
+from hpo.origin import find_in
 from hpo.progress import Progress
 from hpo.pruning import check_suitable
 from hpo.run_name import RunName
@@ -97,7 +97,7 @@ def run(
     )  # fmt: skip
     workers = check_workers(workers)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
-    definition = find_study(study)
+    definition = find_in(study, database)
     check_suitable(chosen, definition)
     if terminator:
         check_terminator(definition)
@@ -125,6 +125,8 @@ def run(
         raise KeyboardInterrupt
     if loop.n_recorded and loop.best is None:
         error, count = loop.failures.most_common(1)[0]
+        if loop.n_recorded == 1:
+            raise RunFailed(f"the only trial of {name} failed: {error}")
         raise RunFailed(f"all {loop.n_recorded} trials of {name} failed, {count} of them with: {error}")
     assert loop.reason is not None  # it has ended
     seconds = time.monotonic() - begun

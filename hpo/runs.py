@@ -20,6 +20,7 @@ from hpo.generators import fold_name, seeded
 from hpo.interrupts import is_interrupt
 from hpo.limits import Outcome
 from hpo.optuna_studies import study_of
+from hpo.origin import to_make
 from hpo.parameters import model_parameters
 from hpo.results import train_fold_scores
 from hpo.run_name import RunName
@@ -118,7 +119,9 @@ class Run:
         self._problem: Problem | None = None
         self._given = str(name)
         if "metric_sign" not in self.attributes:
-            raise UnknownRun(f"{name} was not recorded by hpo: hpo dashboard shows it, and with --writable deletes it")
+            raise UnknownRun(
+                f"{name} was not created by hpo. View it with `hpo dashboard`; delete it there with --writable"
+            )
         self.name = name if isinstance(name, RunName) else RunName.parse(name)
 
     @property
@@ -316,18 +319,17 @@ class Run:
         )
 
 
-def best_run(definition: StudyDefinition, database: StudyDatabase, split: int = 0) -> Run:
+def best_run(study: StudyDefinition | str, database: StudyDatabase, split: int = 0) -> Run:
     """The run of a study with the best validation value on a split, in the study's latest version; the first of equals.
 
     Raises:
         UnknownRun: no sampler's run has a complete trial there.
     """
     runs = database.runs()
-    own = runs[(runs["study"] == definition.name) & (runs["split"] == split) & (runs["sampler"] != "reference")]
+    name, definition = (study, None) if isinstance(study, str) else (study.name, study)
+    own = runs[(runs["study"] == name) & (runs["split"] == split) & (runs["sampler"] != "reference")]
     own = own[own["complete"] > 0]
     if own.empty:
-        raise UnknownRun(
-            f"{definition.name} has no run on split {split} in {database.name} yet: hpo run makes one, or name a run"
-        )
+        raise UnknownRun(f"{name} has no run on split {split} in {database.name} yet; {to_make(study, database)}")
     latest = own[own["version"] == own["version"].max()]
     return Run(str(latest.loc[latest["best"].idxmax(), "run"]), database, definition)

@@ -31,7 +31,7 @@ from hpo.hyperparameters import Categorical
 from hpo.pruners import Pruner, make_pruner, pruner_options
 from hpo.qmc import QMCSampler
 from hpo.space import SearchSpace
-from hpo.units import one_line
+from hpo.units import nearest, one_line
 
 Factory = Callable[[int], BaseSampler]
 _SWITCHES = {
@@ -258,7 +258,7 @@ def find_sampler(given: "str | Factory | Sampler | BaseSampler") -> Sampler:
         for option in options:
             if option not in kind.options:
                 known = f"its options are {', '.join(kind.options)}" if kind.options else "it has none"
-                raise InvalidOption(f"{name} has no option {option!r}: {known}")
+                raise InvalidOption(f"{name} has no option {option!r}: {nearest(option, kind.options)}{known}")
             _check_option(name, option, options[option])
         return Sampler(_label(name, options), kind, options)
     added = added_samplers()
@@ -273,7 +273,10 @@ def find_sampler(given: "str | Factory | Sampler | BaseSampler") -> Sampler:
                 f"the sampler {name!r} cannot be loaded from {point.value}: {type(error).__name__}: {one_line(error)}"
             ) from error
         return _from_factory(name, factory)
-    raise UnknownSampler(f"no sampler {name!r}; known: {', '.join([*SAMPLERS, *sorted(added)])}")
+    names = [*SAMPLERS, *sorted(added)]
+    raise UnknownSampler(
+        f"there is no sampler {name!r}; {nearest(name, names)}known: {', '.join(names)} (hpo samplers describes them)"
+    )
 
 
 def added_samplers() -> dict[str, EntryPoint]:

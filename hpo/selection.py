@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.errors import InvalidOption
-from hpo.units import Metric, format_duration
+from hpo.units import Metric, format_duration, nearest
 
 if TYPE_CHECKING:
     from hpo.runs import Run, Trial
@@ -165,7 +165,7 @@ def pareto_front(values: Sequence[float], costs: Sequence[float]) -> np.ndarray:
 def check_cost(cost: str) -> None:
     """Raise InvalidOption where there is no such cost."""
     if cost not in COSTS:
-        raise InvalidOption(f"the cost {cost!r} is unknown; known: {', '.join(COSTS)}")
+        raise InvalidOption(f"the cost {cost!r} is unknown; {nearest(cost, COSTS)}known: {', '.join(COSTS)}")
 
 
 def cost_of(trial: "Trial", cost: str) -> float:

@@ -12,6 +12,7 @@ from hpo.definition import Data, StudyDefinition, changed_versions, context_hash
 from hpo.errors import StudyChanged, UnknownRun
 from hpo.evaluation import Problem, evaluate_folds
 from hpo.generators import kept
+from hpo.origin import ORIGIN, stored_origin
 from hpo.publication import Publication
 from hpo.records import RunKey
 from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce
@@ -123,6 +124,8 @@ class StudySession:
             **fixed,
             **(initial or {}),
         }
+        origin = stored_origin(self.definition, self.database)
+        attributes |= {} if origin is None else {ORIGIN: origin}
         key = self.database.create_run(name, attributes)
         stored = self.database.attributes(key.study_id)
         if stored.get("study") != name.study:
@@ -132,6 +135,8 @@ class StudySession:
             raise StudyChanged(f"{name} was made with another {changed[0].removeprefix('hash_')}: rename the sampler")
         if stored.get("budget", 0) < budget or stored.get("stopped"):
             self.database.set_attributes(key, {"budget": max(budget, stored.get("budget", 0)), "stopped": None})
+        if origin is not None and stored.get(ORIGIN) != origin:  # its script was moved
+            self.database.set_attributes(key, {ORIGIN: origin})
         return key
 
     @property

@@ -25,10 +25,12 @@ def show(arguments: argparse.Namespace, database: "StudyDatabase") -> None:
     """Carry out ``hpo show`` on an open database."""
     from hpo import text
     from hpo.learned import learn
-    from hpo.runs import Run
+    from hpo.named_run import named_run
 
     question = _question(arguments)
-    run = Run(arguments.run, database)
+    run = named_run(arguments.run, database, arguments.study)
+    if str(run.name) != arguments.run and not arguments.json:
+        text.say(f"the best run of {run.name.study} on split 0 is {run.name}")
     trial = None if arguments.trial is None else run.trial(arguments.trial)
     if question is not None:
         _answer(question, arguments, run, trial)
@@ -37,7 +39,7 @@ def show(arguments: argparse.Namespace, database: "StudyDatabase") -> None:
     elif arguments.json:
         print(text.to_json(run.summary() if trial is None else vars(trial)))
     else:
-        learned = None if arguments.no_refit else learn(run, trial, arguments.study)
+        learned = None if arguments.no_refit else learn(run, trial)
         text.show_run(run, trial, learned)
         if trial is None and run.has_success:
             _show_insights(run, may_train=not arguments.no_refit and not isinstance(learned, str))
@@ -69,7 +71,7 @@ def _question(arguments: argparse.Namespace) -> str | None:
 
 def _answer(question: str, arguments: argparse.Namespace, run: "Run", trial: "Trial | None") -> None:
     from hpo import insight_text, text
-    from hpo.catalogue import find_study, study_named
+    from hpo.origin import study_of
     from hpo.selection import check_cost, selected
 
     if question in ("cost", "select"):
@@ -92,7 +94,7 @@ def _answer(question: str, arguments: argparse.Namespace, run: "Run", trial: "Tr
     chosen = trial or run.best
     if chosen.state != "COMPLETE":
         raise InvalidOption(f"trial {chosen.number} failed: there is nothing to vary or to train again")
-    run.definition = study_named(run.name.study) if arguments.study is None else find_study(arguments.study)
+    run.definition = run.definition or study_of(run.name, run.database)
     if question == "surrogate":
         from hpo.landscape import landscape
 

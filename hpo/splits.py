@@ -283,7 +283,7 @@ def _check_fraction(name: str, fraction: Any, *, smallest_is_allowed: bool) -> N
     is_number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool) and math.isfinite(fraction)
     if not is_number or not (0 <= fraction < 1) or (fraction == 0 and not smallest_is_allowed):
         allowed = "from 0 up to, not including, 1" if smallest_is_allowed else "between 0 and 1, both excluded"
-        raise InvalidDefinition(f"{name}={fraction!r} is no fraction of the rows: give a number {allowed}")
+        raise InvalidDefinition(f"{name}={fraction!r} is not a fraction: give a number {allowed}")
 
 
 def _check_common(split: Split, validation: float) -> None:

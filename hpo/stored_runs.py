@@ -121,6 +121,10 @@ _COUNTS = (
         sa.func.max(t.trials.c.datetime_complete).label("last"),
         sa.func.max(sa.case((t.trials.c.state == TrialState.COMPLETE, t.trial_values.c.value))).label("best"),
     )
-    .join(t.trial_values, t.trial_values.c.trial_id == t.trials.c.trial_id, isouter=True)
+    .join(
+        t.trial_values,
+        sa.and_(t.trial_values.c.trial_id == t.trials.c.trial_id, t.trial_values.c.objective == 0),
+        isouter=True,
+    )
     .group_by(t.trials.c.study_id)
 )

@@ -1,15 +1,41 @@
-"""Standard streams that are closed: before a command begins (``>&-``), or by their reader, as ``head`` does."""
+"""Standard streams that are closed or full, or that cannot write every character, and commands that print to them."""
 
+import codecs
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
 
+_REPLACING = "hpo.replacing"
+_PLAIN = {
+    **dict.fromkeys("─━═╌╍┄┈", "-"), **dict.fromkeys("│┃║╎╏┆┊", "|"), **dict.fromkeys("┐┓╗└┗╚┘┛╝┌┏╔┤├┬┴┼╭╮╯╰", "+"),
+    "±": "+-", "×": "x", "·": ".", "…": "...", "–": "-", "—": "-", "\u2800": " ",
+}  # fmt: skip
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding lacks: lines stay lines, and all else is a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    plain = "".join(_PLAIN.get(sign, "*" if "\u2801" <= sign <= "\u28ff" else "?") for sign in lacking)  # Braille: dots
+    return plain, error.end
+
+
+codecs.register_error(_REPLACING, _plain)
+
 
 @contextlib.contextmanager
 def usable_streams() -> Iterator[None]:
-    """Let a command print to streams that are closed, or become so, without complaint."""
+    """Let a command print to streams that are closed, or become so, without complaint.
+
+    Characters that the output's encoding lacks (as in cp1252, latin-1 or ASCII) are replaced.
+    """
     _open_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_REPLACING)
     try:
         yield
     finally:
@@ -17,6 +43,9 @@ def usable_streams() -> Iterator[None]:
             sys.stdout.flush()
         except BrokenPipeError:
             discard_output()
+        except OSError as error:  # as on a full disk: what is still buffered cannot be written
+            say_unwritable(error)
+            raise SystemExit(1) from error
 
 
 @contextlib.contextmanager
@@ -41,6 +70,13 @@ def discard_output() -> None:
     for number in (1, 2):
         os.dup2(nowhere, number)
     os.close(nowhere)
+
+
+def say_unwritable(error: OSError) -> None:
+    """Say on stderr, where that can be, that the output cannot be written, and discard what is left of it."""
+    with contextlib.suppress(OSError):
+        print(f"hpo: the output cannot be written: {error.strerror or error}", file=sys.stderr, flush=True)
+    discard_output()
 
 
 def _open_closed() -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
 
 # Columns of a comparison's table, those first that a narrow terminal can best do without.
 _DISPENSABLE = ("memory", "trials", "sampler time", "failed", "95%", "fit time", "reaches target", "random needs")
+_FEWEST_COLUMNS = 2  # of a table in a narrow terminal: what they are too narrow for is folded
 _N_BEST = 5  # trials that hpo show lists
 _N_LEARNED = 12  # rows of model parameters
 _LONGEST_EQUATION = 1500
@@ -48,14 +49,34 @@ def say(text: str) -> None:
     console.print(Text(text), soft_wrap=True)
 
 
-def table(header: list[str], rows: list[list[str]], *, n_left: int = 1) -> None:
-    """Print a table whose first ``n_left`` columns are text and the others numbers."""
+def table(header: list[str], rows: list[list[str]], *, n_left: int = 1, spare: Sequence[str] = ()) -> None:
+    """Print a table whose first ``n_left`` columns are text and the others numbers.
+
+    A terminal that is too narrow for all columns lacks some, so that no name is broken: first those in ``spare``, then
+    from the right. Columns without content are never shown.
+    """
+    shown = _fitting(header, rows, spare)
+    n_left = sum(i < n_left for i in shown)
+    header, rows = [header[i] for i in shown], [[row[i] for i in shown] for row in rows]
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
         drawn.add_column(Text(name), justify="left" if i < n_left else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*map(Text, row))
     console.print(drawn)
+
+
+def _fitting(header: list[str], rows: list[list[str]], spare: Sequence[str]) -> list[int]:
+    """The numbers of the columns that have content, and that the terminal has room for."""
+    shown = [i for i in range(len(header)) if not rows or i == 0 or any(row[i] for row in rows)]
+    if not console.is_terminal:
+        return shown
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    order = [i for name in spare for i in shown if header[i] == name]
+    order += [i for i in reversed(shown) if i not in order]
+    while len(shown) > _FEWEST_COLUMNS and sum(widths[i] + 3 for i in shown) > console.width:
+        shown.remove(next(i for i in order if i in shown and i > 0))
+    return shown
 
 
 def write_frame(frame: "pd.DataFrame", path: str) -> None:
@@ -277,7 +298,7 @@ def show_runs(runs: list[dict[str, Any]]) -> None:
                 "-" if None in seconds else f"{sum(seconds):.1f}",
             ]
         )  # fmt: skip
-    table(["run", "state", "trials", "best", "metric", "seconds"], rows, n_left=2)
+    table(["run", "state", "trials", "best", "metric", "seconds"], rows, n_left=2, spare=("seconds", "metric", "state"))
     if rows:
         say("best values are comparable within one split")
 
@@ -288,23 +309,12 @@ def show_comparison(comparison: "Comparison") -> None:
     for sentence in comparison.sentences():
         console.print(Text(sentence), soft_wrap=not console.is_terminal)  # a person's are broken between words
     say(f"\n{comparison.study}: {metric.label}, {metric.direction}")
-    table(*_fitting(*comparison.rows()))
+    table(*comparison.rows(), spare=_DISPENSABLE)
     say("median of the best value so far, by trial:")
     console.print(Text.from_ansi(comparison.picture(width=min(console.width, 110), color=console.is_terminal)))
     for warning in comparison.warnings():
         say(f"warning: {warning}")
     say(f"to tune with it: {comparison.command}")
-
-
-def _fitting(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
-    """The columns of a comparison's table that the terminal has room for; the others are on the page and in JSON."""
-    columns = [[name, *cells] for name, *cells in zip(header, *rows, strict=True)]
-    for name in _DISPENSABLE:
-        if sum(max(map(len, column)) + 3 for column in columns) <= console.width:
-            break
-        columns = [column for column in columns if column[0] != name]
-    names, *lines = ([*line] for line in zip(*columns, strict=True))
-    return names, lines
 
 
 def show_across(together: "AcrossStudies") -> None:

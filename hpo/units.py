@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from hpo.errors import InvalidOption
@@ -17,7 +18,7 @@ def parse_duration(text: str | float) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*([smhd]?)\s*", str(text))
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
     if not 0 < seconds < math.inf:
-        raise InvalidOption(f"a duration of {text!r} is not understood: write 90s, 30m, 8h or 1d, above zero")
+        raise InvalidOption(f"cannot parse duration {text!r}: write 90s, 30m, 8h or 1d, above zero")
     return seconds
 
 
@@ -39,7 +40,7 @@ def parse_size(text: str | float) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]B)?\s*", str(text), re.IGNORECASE)
     megabytes = float(match[1]) * _MEGABYTES[(match[2] or "MB").upper()] if match else 0.0
     if not 0 < megabytes < math.inf:
-        raise InvalidOption(f"a size of {text!r} is not understood: write 500MB or 2GB, above zero")
+        raise InvalidOption(f"cannot parse size {text!r}: write 500MB or 2GB, above zero")
     return megabytes
 
 
@@ -51,6 +52,14 @@ def format_size(megabytes: float) -> str:
 def counted(n: int, noun: str) -> str:
     """``1 trial``, ``2 trials``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return ``did you mean --trials? `` where anything known is like what was given, else nothing."""
+    names = list(known)
+    last = [name for name in names if name.rpartition("__")[2].casefold() == given.casefold()]  # C for svc__C
+    close = last[:2] or get_close_matches(given, names, 2)
+    return f"did you mean {' or '.join(close)}? " if close else ""
 
 
 def one_line(text: object) -> str:

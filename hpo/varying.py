@@ -16,7 +16,7 @@ from hpo.evaluation import Problem, evaluate
 from hpo.foreign_spaces import Parameter, Quantile
 from hpo.hyperparameters import Categorical, Float, Int, typed
 from hpo.space import SearchSpace, when_text
-from hpo.units import Metric
+from hpo.units import Metric, nearest
 
 if TYPE_CHECKING:
     from hpo.runs import Run, Trial
@@ -134,7 +134,10 @@ def levels_of(space: SearchSpace, name: str, trial: "Trial") -> list[Any]:
         InvalidOption: no such hyperparameter, or the trial does not have it.
     """
     if name not in space.parameters:
-        raise InvalidOption(f"there is no hyperparameter {name!r}; the space has {', '.join(sorted(space.parameters))}")
+        raise InvalidOption(
+            f"there is no hyperparameter {name!r}; {nearest(name, space.parameters)}the space has "
+            f"{', '.join(sorted(space.parameters))}"
+        )
     parameter = space.parameters[name]
     if name not in trial.configuration:
         parents = ", ".join(

@@ -87,6 +87,18 @@ def test_the_list_leads_to_the_comparisons(browser, served):
     wait.until(lambda b: "Samplers on iris-tree" in text(b))
 
 
+def test_what_would_change_the_database_is_not_there(browser, served):
+    wait = opened(browser, served, "/")
+    wait.until(lambda b: RUN in text(b))
+    for label in ("rename study", "delete study"):
+        found = browser.find_elements(By.CSS_SELECTOR, f'[aria-label="{label}"]')
+        assert found
+        assert not any(button.is_displayed() for button in found)
+    buttons = {button.text: button for button in browser.find_elements(By.TAG_NAME, "button") if button.is_displayed()}
+    assert "RELOAD" in {name.upper() for name in buttons}
+    assert "CREATE" not in {name.upper() for name in buttons}
+
+
 def test_a_run_has_its_plots_and_its_trials(browser, served):
     number = number_of(served, RUN)
     wait = opened(browser, served, f"/dashboard/studies/{number}")

@@ -144,7 +144,7 @@ def test_one_repetition_shows_curves_and_nothing_more():
 
 
 @pytest.mark.parametrize(
-    ("n", "warning"), [(5, "5 repetitions cannot be significant"), (8, "8 repetitions are few"), (S, None)]
+    ("n", "warning"), [(5, "5 repetitions can never reach significance"), (8, "8 repetitions are few"), (S, None)]
 )
 def test_few_repetitions_are_warned_of(n, warning):
     good, bad = rising(-0.5, -1.0, n=n)
@@ -364,7 +364,9 @@ def test_ranks_are_shown_from_five_studies_on():
     assert enough.sentences()[1] == "tpe beats random across studies (p = 0.031 after Holm)."
     assert set(enough.figures) == {"ranks"}
     five = AcrossStudies(several(5))
-    assert five.sentences()[1] == "5 studies cannot be significant with 1 comparison: 6 are the fewest."  # p >= 1/16
+    assert (
+        five.sentences()[1] == "5 studies can never reach significance with 1 comparison: 6 is the minimum."
+    )  # p >= 1/16
 
 
 def test_studies_whose_comparisons_differ_are_not_ranked():

@@ -65,6 +65,7 @@ def test_every_run_and_trial_is_there(served, run):
     assert status == 200
     assert b"<html" in page
     assert "read-only" in served.line
+    assert b'[aria-label="delete study"]' in page
     studies = json.loads(served.ask("/api/studies")[1])["study_summaries"]
     assert {study["study_name"] for study in studies} == {str(run.name), "iris-tree/reference/split0-seed0"}
     number = next(study["study_id"] for study in studies if study["study_name"] == str(run.name))
@@ -95,6 +96,7 @@ def test_writable_lets_the_browser_change_it(tmp_path, tree):
     made = hpo.run(tree, sampler="random", trials=2, database=tmp_path / "x.db", progress="none")
     dashboard = Served(tmp_path / "x.db", "--port", "0", "--writable")
     try:
+        assert b"delete study" not in dashboard.ask("/dashboard/")[1]  # its buttons are not hidden
         assert dashboard.ask("/api/studies/1", "DELETE")[0] == 204
         assert made.database.runs()["run"].tolist() == [str(made.name)]
     finally:

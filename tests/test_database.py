@@ -288,7 +288,7 @@ def foreign(path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_bytes(b"not a database at all"), "is no SQLite database"),
+        (lambda path: path.write_bytes(b"not a database at all"), "is not an SQLite database"),
         (foreign, r"belongs to something else \(its tables: customers\)"),
         (lambda path: path.mkdir(), "is a folder"),
         (lambda path: path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000), "cannot be read as a database"),

@@ -117,7 +117,8 @@ class AcrossStudies:
         fewest = fewest_repetitions(n_pairs, paired=True, alpha=self.comparisons[0].plan.alpha)
         if n < fewest:
             said.append(
-                f"{n} studies cannot be significant with {counted(n_pairs, 'comparison')}: {fewest} are the fewest."
+                f"{n} studies can never reach significance with {counted(n_pairs, 'comparison')}: {fewest} is the "
+                "minimum."
             )
         elif len(said) == 1:
             said.append("No sampler is shown to be better than another across them.")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpo.catalogue import find_study
 from hpo.comparison import measures
 from hpo.comparison.looks import LOOKS, looks_of, note_look
 from hpo.comparison.pair_tests import fewest_looks
@@ -25,6 +24,7 @@ from hpo.engine import Engine
 from hpo.errors import NotComparable
 from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_workers
+from hpo.origin import find_in, stored_origin, study_words
 from hpo.progress import Progress
 from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler, find_sampler
@@ -96,7 +96,7 @@ def compare(
     options = RunOptions(
         trials, timeout, trial_timeout=trial_timeout, trial_memory=trial_memory, trust_database=trust_database
     )
-    definition = find_study(study)
+    definition = find_in(study, database)
     plan = Plan.of(
         definition,
         samplers,
@@ -143,6 +143,7 @@ def read_comparison(session: StudySession, plan: Plan) -> Comparison:
         trials,
         tests,
         made=made,
+        study_words=_study_words(session),
         n_opened=len(scores),
         rows=rows_by_place(scores, {session.context(split): split for split, _ in plan.numbers}),
         looks=looks,
@@ -366,7 +367,8 @@ def _made(session: StudySession, plan: Plan, trials: pd.DataFrame, scores: pd.Da
     own = trials[trials["sampler"].isin(plan.labels)]
     n_reused = int(own["duplicate_of"].notna().sum()) if "duplicate_of" in own else 0
     n_folds = session.n_folds(0)
-    command = ["hpo", "compare", definition.name, "--samplers", ",".join(plan.labels)]
+    study, *where = _study_words(session)
+    command = ["hpo", "compare", study, "--samplers", ",".join(plan.labels)]
     command += ["--repetitions", str(plan.repetitions), "--trials", str(plan.trials)]
     command += [] if plan.baseline == "random" else ["--baseline", plan.baseline or "none"]
     command += [] if plan.margin == definition.margin else ["--margin", f"{plan.margin:g}"]
@@ -380,7 +382,7 @@ def _made(session: StudySession, plan: Plan, trials: pd.DataFrame, scores: pd.Da
     margin = "none: nothing is called equivalent" if plan.margin is None else f"{plan.margin:g} ({metric.label})"
     opened = "not opened" if scores.empty else f"opened for {counted(len(scores), 'configuration')} of this study"
     return {
-        "command": shlex.join(command),
+        "command": shlex.join([*command, *where]),
         "repetitions": f"each has its own seed of the sampler, and {rows}",
         "split": repr(definition.split),
         "trained": f"{counted(len(own) - n_reused, 'trial')}, on {counted(n_folds, 'fold')} each"
@@ -393,6 +395,11 @@ def _made(session: StudySession, plan: Plan, trials: pd.DataFrame, scores: pd.Da
         "made between": f"{own['started'].min():%Y-%m-%d %H:%M} and {own['finished'].max():%Y-%m-%d %H:%M} UTC",
         "database": session.database.name,
     }
+
+
+def _study_words(session: StudySession) -> tuple[str, ...]:
+    definition, database = session.definition, session.database
+    return study_words(definition.name, stored_origin(definition, database), database)
 
 
 def _versions(session: StudySession, names: set[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -62,6 +62,7 @@ class Comparison:
         rows: (split, key of a configuration) -> that score row by row, see :mod:`hpo.row_scores`; what is not there is
             not known.
         looks: how often verdicts are looked at, as in :class:`hpo.comparison.verdicts.Rules`.
+        study_words: what a command is given for the study, and options that follow; by default its name.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Comparison:
         n_opened: int = 0,
         rows: Mapping[tuple[int, str], measures.Array] | None = None,
         looks: Literal["once", "any", "again"] = "once",
+        study_words: Sequence[str] = (),
     ) -> None:
+        self._study_words = tuple(study_words) or (study.partition("@")[0],)
         self.study, self.plan, self.made = study, plan, dict(made)
         self._tests, self._rows = tests, rows or {}
         subject = definition if isinstance(definition, Subject) else Subject.of(definition)
@@ -255,9 +258,9 @@ class Comparison:
     @property
     def command(self) -> str:
         """The command that tunes with the recommended sampler."""
-        study = self.study.partition("@")[0]
+        study, *where = self._study_words
         words = ["hpo", "run", study, "--sampler", self.recommended, "--trials", str(self.plan.trials)]
-        return shlex.join(words)
+        return shlex.join([*words, *where])
 
     def records(self) -> dict[str, Any]:
         """Everything that is concluded, in plain values, for JSON."""

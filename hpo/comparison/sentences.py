@@ -98,9 +98,9 @@ def _doubt(row: dict[str, Any]) -> str:
         rows = "; more repetitions would not tell, more test rows might" if _is_luck(row) else ""
         return f"{row['reason']}{rows}"
     if low > _MOST_REPETITIONS:
-        return f"{row['reason']}; more than {_MOST_REPETITIONS} repetitions would be needed"
+        return f"{row['reason']}; plan for more than {_MOST_REPETITIONS} repetitions"
     most = f"more than {_MOST_REPETITIONS}" if high > _MOST_REPETITIONS else f"{high:.0f}"
-    return f"{row['reason']}; {low:.0f} to {most} repetitions would be needed"
+    return f"{row['reason']}; plan for {low:.0f} to {most} repetitions"
 
 
 def _is_luck(row: dict[str, Any]) -> bool:
@@ -179,8 +179,8 @@ def _budget(comparison: "Comparison") -> list[str]:
     (row,) = comparison.doublings[comparison.doublings["sampler"] == chosen].to_dict("records")
     said = []
     if not math.isnan(row["gain"]):
-        text = f"Doubling {row['budget'] // 2} trials of {chosen} to {row['budget']} improved {metric.label} by "
-        text += f"{_amount(row, '')}; doubling them again is expected to bring {_amount(row, 'next_')}"
+        text = f"Going from {row['budget'] // 2} to {row['budget']} trials of {chosen} improved {metric.label} by "
+        text += f"{_amount(row, '')}; twice as many are expected to bring {_amount(row, 'next_')}"
         margin = comparison.plan.margin
         if margin is not None and not math.isnan(row["next_gain_high"]):
             if row["next_gain_high"] < margin:
@@ -189,8 +189,8 @@ def _budget(comparison: "Comparison") -> list[str]:
                 text += f", more than the margin of {margin:g}: go on"
         said.append(f"{text}.")
     if not math.isnan(row["flat_from"]) and row["flat_from"] < comparison.plan.trials:
-        little = "the margin" if comparison.plan.margin is not None else "a twentieth of what it gains on the reference"
-        said.append(f"Its median is flat from trial {row['flat_from']:.0f} on: what came after is below {little}.")
+        little = "the margin" if comparison.plan.margin is not None else "5% of the total gain over the reference"
+        said.append(f"Its median stops improving after trial {row['flat_from']:.0f}: later gains are under {little}.")
     smaller = [b for b in comparison.budgets.to_dict("records") if b["trials"] < comparison.plan.trials]
     if smaller and comparison.plan.baseline is not None:
         chosen_at = ", ".join(f"{b['choose']} at {b['trials']} trials" for b in smaller)
@@ -221,8 +221,8 @@ def _of_repetitions(comparison: "Comparison") -> list[str]:
         said.append("one repetition: no interval, no p-value, and nothing is called better")
     elif n < fewest:
         said.append(
-            f"{n} repetitions cannot be significant at any effect size with {counted(n_pairs, 'comparison')}: "
-            f"{fewest} are the fewest"
+            f"{n} repetitions can never reach significance with {counted(n_pairs, 'comparison')}: "
+            f"{fewest} is the minimum"
         )
     elif n < FEW:
         said.append(f"{n} repetitions are few: intervals are wide, and only large differences can be told")

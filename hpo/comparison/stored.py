@@ -14,6 +14,7 @@ from hpo.comparison.result import Comparison
 from hpo.comparison.worth import rows_by_place
 from hpo.database import StudyDatabase
 from hpo.errors import UnknownSampler
+from hpo.origin import ORIGIN, study_words
 from hpo.samplers import RESERVED, SAMPLERS, Sampler, SamplerKind
 from hpo.space import SearchSpace
 from hpo.stored_runs import StoredRun
@@ -171,6 +172,7 @@ def read_stored(database: StudyDatabase, standing: Standing) -> Comparison:
         n_opened=len(scores),
         rows=rows_by_place(scores, splits),
         looks=looks,
+        study_words=study_words(standing.runs[-1].name.study, standing.runs[-1].attributes.get(ORIGIN), database),
     )
 
 

@@ -269,7 +269,7 @@ def _why_not_real(pair: _Pair, p_holm: float, rules: Rules, difference: str) -> 
     conditions = {
         "one repetition shows no spread": n == 1,
         "every loss ties": pair.is_tied,
-        f"{n} repetitions cannot be significant, {fewest} can": n < fewest,
+        f"{n} repetitions can never reach significance ({fewest} is the minimum)": n < fewest,
         f"the {difference} is the other way": not is_sure and on_test and advantage < 0,
         f"the {difference} could be 0": not is_sure and on_test,
         f"its p-value is {p_holm:.3g}{' (Holm)' if pair.n_pairs > 1 else ''}": not is_sure,
