@@ -3,34 +3,32 @@
 import contextlib
 import functools
 import os
-import sqlite3
 import sys
-import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo import locks, records, run_rows, trial_columns
 from hpo.errors import DatabaseLost, RunDeleted, RunInUse, UnknownRun, UnusableDatabase
 from hpo.json_text import from_json
+from hpo.opened_file import OpenedFile
 from hpo.opening import (
     as_url,
     clear_errors,
     clear_reading,
     create_mysql_tables,
     engine_options,
-    give_file_id,
     has_newest_schema,
-    place_of,
     prepare_file,
     set_pragmas,
 )
 from hpo.passwords import hide_passwords
+from hpo.persisting import persist
 from hpo.records import RunKey
 from hpo.results import LearningCurve
 from hpo.run_name import RunName, unknown_run
@@ -39,7 +37,8 @@ from hpo.timed_trials import TimedTrial, timed_trials
 if TYPE_CHECKING:
     import pandas as pd
 
-_PAUSES = (0.2, 0.5, 1, 2, 4, 8, *(15,) * 40)  # seconds between attempts to store a trial
+
+_T = TypeVar("_T")
 
 
 class StudyDatabase:
@@ -62,9 +61,7 @@ class StudyDatabase:
         self.was_created = False
         self._made: set[str] = set()  # tables of ours that are there
         self._note_count: dict[str, Callable[[int], None]] = {}  # of the runs that are held
-        self._place: tuple[int, int] | None = None  # of the file that was opened
-        self._file_id: str | None = None
-        self._log: dict[Path, tuple[int, int] | None] = {}  # where its log and index are
+        self._file: OpenedFile | None = None  # a server's and memory's cannot be lost
         with clear_errors(self.name):
             self._url.get_dialect()  # an unknown driver is refused before a file is made
             if self.path is not None:
@@ -76,7 +73,7 @@ class StudyDatabase:
                 self.engine = sa.create_engine(self._url, **engine_options(self._url))
             self._closer = weakref.finalize(self, self.engine.dispose)  # whoever forgets to close it
             if self.path is not None:
-                self._place = place_of(self.path)
+                self._file = OpenedFile(self.path, self.engine)
                 sa.event.listen(self.engine, "connect", set_pragmas)
             if not has_newest_schema(self.engine):
                 with locks.creating(self._url, engine_options(self._url)) as connection:
@@ -264,28 +261,10 @@ class StudyDatabase:
                 return None
             return trial_columns.read_trials(connection, study_id, records.trials.c.number == number)[0]
 
-    def state_counts(self, study_id: int) -> dict[TrialState, int]:
-        """How many trials a run has in each state."""
+    def ask(self, read: Callable[[sa.Connection], _T]) -> _T:
+        """What a function of a connection reads, as those of :mod:`hpo.run_rows` and :mod:`hpo.trial_columns`."""
         with self._reading() as connection:
-            return trial_columns.state_counts(connection, study_id)
-
-    def run_ids(self) -> dict[str, int]:
-        """Name -> Optuna's id, of every study in the database."""
-        with self._reading() as connection:
-            return {
-                name: int(i)
-                for i, name in connection.execute(sa.select(records.studies.c.study_id, records.studies.c.study_name))
-            }
-
-    def trial_counts(self) -> dict[int, int]:
-        """Run's id -> how many trials it has."""
-        with self._reading() as connection:
-            return trial_columns.trial_counts(connection)
-
-    def strange_runs(self) -> set[int]:
-        """Ids of the runs that something else has written to."""
-        with self._reading() as connection:
-            return trial_columns.strange_runs(connection)
+            return read(connection)
 
     def version_hashes(self, study: str) -> dict[int, dict[str, str]]:
         """For each version of a study with runs here: the hashes its runs were made with."""
@@ -425,25 +404,11 @@ class StudyDatabase:
             self._made.add(table.name)
 
     def _persist(self, write: Callable[[sa.Connection], None]) -> None:
-        with clear_errors(self.name), self._same_file():
-            for pause in (*_PAUSES, None):
-                try:
-                    with self.engine.begin() as connection:
-                        write(connection)
-                    return
-                except sa.exc.DBAPIError as error:
-                    if pause is None or not self._may_pass(error):
-                        raise
-                    if pause == _PAUSES[0]:
-                        reason = str(error.orig).strip().splitlines()[0]
-                        print(f"{self.name} is away ({reason}): holding the result", file=sys.stderr, flush=True)
-                    time.sleep(pause)
+        with clear_errors(self.name), self._unchanged():
+            persist(self.engine, self.name, write)
 
-    def _may_pass(self, error: sa.exc.DBAPIError) -> bool:
-        """Whether an error may be gone in a moment: a server restarts, a file is locked; but no full disk."""
-        if self.engine.dialect.name == "sqlite":
-            return "locked" in str(error.orig)
-        return isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+    def _unchanged(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._file is None else self._file.unchanged()
 
     @contextlib.contextmanager
     def holding(self, key: RunKey) -> Iterator[None]:
@@ -455,8 +420,8 @@ class StudyDatabase:
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.locked(key))
-            if self.path is not None:
-                self._identify()
+            if self.path is not None and self._file is not None:
+                self._file.identify()
                 self._note_count[key.run_id] = stack.enter_context(locks.counting(self.path, key.run_id))
             self.set_attributes(key, {"holder": locks.holder()})
             try:
@@ -500,79 +465,18 @@ class StudyDatabase:
 
     def check_file(self) -> None:
         """Raise DatabaseLost where the path no longer leads to the file that was opened."""
-        if self.path is None:
-            return
-        place = place_of(self.path)
-        if place != self._place:
-            what = "was deleted or moved" if place is None else "was replaced by another file"
-            raise DatabaseLost(f"{self.path} {what} while it was in use")
-
-    @contextlib.contextmanager
-    def _same_file(self) -> Iterator[None]:
-        """Raise DatabaseLost where what is written does not go to the file that was opened, or that file is spoilt."""
-        self.check_file()
-        try:
-            yield
-        except (sa.exc.DatabaseError, RunDeleted, RunInUse) as error:
-            self.check_file()
-            if self.path is not None and self._is_overwritten(error):
-                raise DatabaseLost(f"{self.path} was overwritten while it was in use") from error
-            raise
-        self.check_file()
-
-    def _is_overwritten(self, error: Exception) -> bool:
-        """Whether a file that has kept its place has other contents."""
-        if isinstance(error, sa.exc.DatabaseError):
-            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-            return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or "no such table" in str(error.orig)
-        if self._file_id is None:  # nothing of it was ever held
-            return False
-        try:
-            with self.engine.connect() as connection:
-                return self._read_file_id(connection) != self._file_id
-        except sa.exc.DatabaseError:
-            return True
-
-    def _read_file_id(self, connection: sa.Connection) -> str | None:
-        is_there = sa.inspect(connection).has_table(records.file_ids.name)
-        return connection.execute(sa.select(records.file_ids.c.id)).scalar() if is_there else None
-
-    def _identify(self) -> None:
-        """Note which file this is; one of an earlier version is given an id."""
-        assert self.path is not None  # a server has no companions
-        if self._file_id is None:
-            with self._reading() as connection:
-                self._file_id = self._read_file_id(connection)
-        if self._file_id is None:
-            with self._writing() as connection:
-                self._file_id = give_file_id(connection)
-        locks.note_file(self.path, self._file_id)
-        beside = [self.path.with_name(f"{self.path.name}{end}") for end in ("-wal", "-shm")]
-        self._log = {file: place_of(file) for file in beside}
+        if self._file is not None:
+            self._file.check()
 
     def leave_file(self) -> None:
         """Close a file that was lost, and take its log away: SQLite would read it into a file that has its name now."""
         self.close()
-        for file, place in self._log.items():
-            if place is not None and place_of(file) == place:
-                with contextlib.suppress(OSError):
-                    file.unlink()
+        if self._file is not None:
+            self._file.remove_log()
 
     def copy_lost_file(self, target: Path) -> bool:
         """Copy all that is in a file that has lost its name, which it keeps while it is open; whether that could be."""
-        if self.path is None or place_of(self.path) == self._place:
-            return False
-        try:
-            with self.engine.connect() as connection:
-                if self._file_id is None or self._read_file_id(connection) != self._file_id:
-                    return False
-                opened = connection.connection.driver_connection
-                assert isinstance(opened, sqlite3.Connection)
-                with contextlib.closing(sqlite3.connect(target)) as copy:
-                    opened.backup(copy)
-                    return bool(copy.execute("PRAGMA quick_check").fetchone() == ("ok",))
-        except (sa.exc.SQLAlchemyError, sqlite3.Error):
-            return False
+        return self._file is not None and self._file.copy_lost(target)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -581,7 +485,7 @@ class StudyDatabase:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with clear_errors(self.name), self._same_file(), self.engine.begin() as connection:
+        with clear_errors(self.name), self._unchanged(), self.engine.begin() as connection:
             yield connection
 
 

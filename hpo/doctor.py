@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hpo import locks
+from hpo import locks, run_rows, trial_columns
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.errors import HpoError, UnusableDatabase
@@ -50,7 +50,8 @@ def examine(database: StudyDatabase, *, evaluate: bool = False) -> Iterator[Find
             " ".join(repairs),
         )
     ours = [row for row in database.run_rows() if row["study"] is not None]
-    ids, counts, strange = database.run_ids(), database.trial_counts(), database.strange_runs()
+    ids = database.ask(run_rows.run_ids)
+    counts, strange = database.ask(trial_columns.trial_counts), database.ask(trial_columns.strange_runs)
     own_ids = database.attribute_of_runs(RUN_ID)
     for row in ours:
         study_id = ids.get(str(row["run"]))

@@ -5,7 +5,6 @@ where strings are interned, sets ordered or objects shared differently.
 """
 
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import io
@@ -21,6 +20,19 @@ from typing import Any
 
 import numpy as np
 
+from hpo.content import (
+    CLASS_MACHINERY,
+    cannot,
+    compiled_content,
+    has_padding,
+    is_compiled,
+    lasting_name,
+    module_of,
+    remedy,
+    short,
+    state_of,
+    text_of,
+)
 from hpo.errors import HpoError, InvalidDefinition
 from hpo.foreign_data import as_plain
 from hpo.ownership import distribution_of, is_library
@@ -129,7 +141,7 @@ class _Hasher:
 
     def add(self, value: Any, path: str) -> None:
         if value is None or isinstance(value, (bool, int, str, bytes, complex)) or value is ...:
-            self.put(type(value).__name__, value if isinstance(value, bytes) else _text(value))
+            self.put(type(value).__name__, value if isinstance(value, bytes) else text_of(value))
         elif isinstance(value, float):
             self.put("float", struct.pack("<d", value))
         elif id(value) in self._open:
@@ -141,7 +153,7 @@ class _Hasher:
             except HpoError:
                 raise
             except Exception as error:
-                raise InvalidDefinition(f"{path} {_cannot(value)}: {_short(error)}; {_remedy(path)}") from error
+                raise InvalidDefinition(f"{path} {cannot(value)}: {short(error)}; {remedy(path)}") from error
             finally:
                 del self._open[id(value)]
 
@@ -165,12 +177,12 @@ class _Hasher:
                 add(self, value, path)
                 self._add_beside(value, path)
                 return
-        home = _module_of(value)
+        home = module_of(value)
         is_function = callable(value) and hasattr(value, "__qualname__") and home is not None
-        if is_function and (is_library(home) or (self.is_new and _is_compiled(home))):
+        if is_function and (is_library(home) or (self.is_new and is_compiled(home))):
             self.add_builtin(value, path)  # a library's function behind a dispatcher, as numpy.linalg.norm
             return
-        state = _state(value)
+        state = state_of(value)
         if state is not None:
             self.put("object")
             self.add(type(value), f"type({path})")
@@ -185,7 +197,7 @@ class _Hasher:
             with contextlib.suppress(TypeError):  # a lock, a socket: no content
                 reduced = value.__reduce_ex__(4)
         if reduced is None:
-            raise InvalidDefinition(f"{path} {_cannot(value)}: {_remedy(path)}")
+            raise InvalidDefinition(f"{path} {cannot(value)}: {remedy(path)}")
         self.put("reduced")
         self.add(type(value), f"type({path})")
         if isinstance(reduced, str):  # a global name
@@ -238,7 +250,7 @@ class _Hasher:
             value = value.filled()
         if value.dtype.hasobject or value.dtype.kind == "T":
             self.add_sequence(value.ravel().tolist(), path)
-        elif self.is_new and value.dtype.names and _has_padding(value.dtype):
+        elif self.is_new and value.dtype.names and has_padding(value.dtype):
             for name in value.dtype.names:  # what lies between the fields is left over from other things
                 self.add_array(np.asarray(value[name]), f"{path}[{name!r}]")
         elif self.is_new and value.dtype.kind in "fc" and value.dtype.itemsize > np.dtype(complex).itemsize:
@@ -301,8 +313,8 @@ class _Hasher:
         self.put("module", value.__name__.encode())
         if self._is_library(value):
             return
-        if self.is_new and _is_compiled(value):
-            self.put("compiled", _content(value))
+        if self.is_new and is_compiled(value):
+            self.put("compiled", compiled_content(value))
             return
         if self.is_new and getattr(value, "__file__", None) is None:  # a folder without an __init__
             source = ""
@@ -310,7 +322,7 @@ class _Hasher:
             source = Path(value.__file__ or "").read_text(encoding="utf-8")
         self.put("source", normalised(source, plain_strings=self.is_new).encode())
         for name, member in sorted(vars(value).items()):  # what it imports from the user's other modules
-            home = member if isinstance(member, types.ModuleType) else _module_of(member)
+            home = member if isinstance(member, types.ModuleType) else module_of(member)
             if home is not None and home is not value and not self._is_library(home):
                 self.add(member, f"{path}.{name}")
 
@@ -326,11 +338,11 @@ class _Hasher:
     def add_class(self, value: type, path: str) -> None:
         home = sys.modules.get(value.__module__)
         if self._is_library(home):
-            self.put("class", _lasting_name(value).encode())
+            self.put("class", lasting_name(value).encode())
             return
         self.put("class", value.__qualname__.encode())  # a script's module is __main__ or not, as it is started
-        if self.is_new and home is not None and _is_compiled(home):
-            self.put("compiled", _content(home))
+        if self.is_new and home is not None and is_compiled(home):
+            self.put("compiled", compiled_content(home))
             return
         self.add_sequence([base for base in value.__bases__ if base is not object], f"{path}'s bases")
         for key, member in sorted(vars(value).items()):
@@ -339,7 +351,7 @@ class _Hasher:
             member = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if isinstance(member, types.FunctionType):
                 self.add(member, f"{path}.{key}")
-            elif key not in _CLASS_MACHINERY and not key.startswith("_abc") and self._counts(member):
+            elif key not in CLASS_MACHINERY and not key.startswith("_abc") and self._counts(member):
                 self.put("attribute", key.encode())
                 self.add(member, f"{path}.{key}")
 
@@ -360,7 +372,7 @@ class _Hasher:
         module = sys.modules.get(value.__module__ or "")
         self.put("function", value.__qualname__.rpartition(".")[2].encode())
         if self._is_library(module) and "<locals>" not in value.__qualname__:
-            self.put("library", _lasting_name(value).encode())
+            self.put("library", lasting_name(value).encode())
             return
         if self.is_new and hasattr(value, "registry") and hasattr(value, "dispatch"):  # functools.singledispatch
             self.add(dict(value.registry), path)
@@ -404,9 +416,9 @@ class _Hasher:
 
     def add_builtin(self, value: Any, path: str) -> None:
         self.put("builtin", f"{getattr(value, '__module__', '')}.{value.__qualname__}".encode())
-        home = _module_of(value)
-        if self.is_new and home is not None and not self._is_library(home) and _is_compiled(home):
-            self.put("compiled", _content(home))
+        home = module_of(value)
+        if self.is_new and home is not None and not self._is_library(home) and is_compiled(home):
+            self.put("compiled", compiled_content(home))
         bound_to = getattr(value, "__self__", None)
         if bound_to is not None and not isinstance(bound_to, types.ModuleType):
             self.add(bound_to, path)
@@ -465,84 +477,3 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[_Hasher, Any, str], None]],
     (lambda v: type(v).__module__ == "joblib.memory" and hasattr(v, "__wrapped__"), _Hasher.add_wrapped),
     (lambda v: type(v).__module__ == "joblib.memory" and type(v).__name__ == "Memory", lambda h, v, _: h.put("cache")),
 )
-
-
-_CLASS_MACHINERY = {
-    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
-    "__static_attributes__", "__dataclass_fields__", "__dataclass_params__", "__parameters__", "__orig_bases__",
-    "__annotate_func__", "__annotations_cache__", "__abstractmethods__", "__slotnames__",
-}  # fmt: skip
-
-# Under these names stored hashes know classes of this package, wherever their modules move; new ones need no row.
-_LASTING_HOMES = {
-    "CrossValidation": "splits", "Holdout": "splits", "Float": "hyperparameters", "Int": "hyperparameters",
-    "Categorical": "hyperparameters", "Quantile": "foreign_spaces", "SearchSpace": "space", "Data": "definition",
-    "StudyDefinition": "definition",
-}  # fmt: skip
-
-
-def _lasting_name(value: Any) -> str:
-    """The name of a library's class or function; of one of this package a name that does not change when it moves."""
-    module = value.__module__
-    if module.partition(".")[0] == "hpo":
-        home = _LASTING_HOMES.get(value.__qualname__)
-        module = f"hpo.{home}" if home else "hpo"
-    return f"{module}.{value.__qualname__}"
-
-
-def _state(value: Any) -> Any:
-    """The attributes that make up a plain object, or None where Python cannot see into it."""
-    if isinstance(value, io.IOBase):
-        return None
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    own_pickling = {"__reduce__", "__reduce_ex__", "__getstate__"} & {
-        n for c in type(value).__mro__[:-1] for n in vars(c)
-    }
-    if not own_pickling and hasattr(value, "__dict__"):
-        return vars(value)
-    return None
-
-
-def _module_of(value: Any) -> types.ModuleType | None:
-    name = getattr(value, "__module__", None)
-    return sys.modules.get(name) if isinstance(name, str) else None
-
-
-def _is_compiled(module: types.ModuleType | None) -> bool:
-    """Whether a module is an extension, which has no source that could be read."""
-    file = getattr(module, "__file__", None)
-    return file is not None and Path(file).suffix in {".so", ".pyd", ".dylib", ".pyc"}
-
-
-def _content(module: types.ModuleType) -> bytes:
-    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).digest()
-
-
-def _has_padding(dtype: "np.dtype[Any]") -> bool:
-    parts = [dtype.fields[name][0] for name in dtype.names or ()] if dtype.fields else []
-    return sum(part.itemsize for part in parts) != dtype.itemsize or any(_has_padding(part) for part in parts)
-
-
-def _text(value: Any) -> bytes:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**4000:
-        return hex(value).encode()  # Python refuses to write more digits in decimal
-    return repr(value).encode("utf-8", "surrogatepass")
-
-
-def _cannot(value: Any) -> str:
-    return f"is a {type(value).__module__}.{type(value).__qualname__}, which cannot be fingerprinted"
-
-
-def _short(error: Exception) -> str:
-    text = "it contains itself too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:200]
-
-
-def _remedy(path: str) -> str:
-    """What to do about a part that has no content, by what it is a part of."""
-    if path.startswith("the data"):
-        return "convert it, for example to numbers, text or a NumPy array"
-    if "(used by" in path or "(imported by" in path:
-        return "build it inside the function that uses it"
-    return "build it inside the function that uses it, or give it a scikit-learn get_params()"

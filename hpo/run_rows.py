@@ -174,3 +174,9 @@ def attribute(connection: sa.Connection, key: str) -> list[tuple[str, Any]]:
     query = sa.select(t.studies.c.study_name, attributes.c.value_json)
     query = query.join(attributes, attributes.c.study_id == t.studies.c.study_id).where(attributes.c.key == key)
     return [(run, from_json(value)) for run, value in connection.execute(query)]
+
+
+def run_ids(connection: sa.Connection) -> dict[str, int]:
+    """Name -> Optuna's id, of every study in the database."""
+    query = sa.select(t.studies.c.study_id, t.studies.c.study_name)
+    return {name: int(study_id) for study_id, name in connection.execute(query)}

@@ -26,6 +26,7 @@ from hpo.results import train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession
 from hpo.splits import TEST_FOLD
+from hpo.trial_columns import state_counts
 from hpo.units import Metric
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class Run:
     @property
     def counts(self) -> dict[TrialState, int]:
         """How many trials there are in each state."""
-        return self.database.state_counts(self.study_id)
+        return self.database.ask(lambda connection: state_counts(connection, self.study_id))
 
     def summary(self) -> dict[str, Any]:
         """The run in plain values, for JSON: its name, attributes, best trial, reference, and why it ended."""

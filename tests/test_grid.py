@@ -78,7 +78,7 @@ def test_more_trials_than_cells_is_done_when_there_is_nothing_left(database):
 def test_an_extended_grid_takes_over_the_cells_already_evaluated(database):
     first = grid(tree_study(space=SMALL), database)
     extended = {**SMALL, "max_depth": Int(1, 4)}
-    with pytest.raises(hpo.StudyChanged, match=r"changed since.*: space; --new-version starts iris-tree@2"):
+    with pytest.raises(hpo.StudyChanged, match=r"changed since.*: space\. .*--new-version to start iris-tree@2"):
         grid(tree_study(space=extended), database)
     second = grid(tree_study(space=extended), database, new_version=True)
     assert str(second.name) == "iris-tree@2/grid/split0-seed0"
