@@ -26,7 +26,7 @@ def study_files() -> dict[str, Path]:
     shipped = here / "studies" if (here / "studies").is_dir() else here.parent / "studies"
     found: dict[str, Path] = {}
     for folder in (shipped, Path.cwd() / "studies"):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # which is False, and no error, where the working directory cannot be read
             for path in sorted(folder.glob("[!_]*.py")):
                 found[normalised_name(path.stem)] = path
     return found
