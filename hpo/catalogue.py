@@ -23,7 +23,7 @@ def study_files() -> dict[str, Path]:
     """Name -> script of every study that can be run by name; a local one hides a shipped one of the same name."""
     found: dict[str, Path] = {}
     for folder in (_shipped(), Path("studies")):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # which is False, and no error, where the working directory cannot be read
             for path in sorted(folder.absolute().glob("[!_]*.py")):
                 found[normalised_name(path.stem)] = path
     return found
