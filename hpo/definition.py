@@ -157,7 +157,7 @@ class StudyDefinition:
         for configuration in [self.reference_used(), *map(self.space.use, self.space.witnesses())]:
             try:
                 self.build(configuration)
-            except (ValueError, AttributeError, TypeError) as error:
+            except (ValueError, AttributeError, TypeError, RuntimeError) as error:  # the last: a changed argument
                 raise InvalidDefinition(f"{self.name}: {one_line(error) or type(error).__name__}") from error
 
     @property

@@ -34,8 +34,6 @@ class Problem:
     """
 
     def __init__(self, definition: StudyDefinition, split: int = 0, *, data: Data | None = None) -> None:
-        from sklearn.base import is_classifier
-
         self.definition = definition
         self.split = split
         self.data = definition.load() if data is None else data
@@ -46,8 +44,10 @@ class Problem:
             self.data.y,
             self.data.groups,
             number=split,
-            is_classifier=is_classifier(example),
+            is_classifier=_is_classifier(example),
         )
+        if not self.partition.folds:
+            raise InvalidDefinition(f"{definition.name}: {definition.split!r} gives no fold to validate on")
         self.scorer = _scorer(definition, example)
         self.metric = next(iter(definition.scorers))
 
@@ -104,6 +104,15 @@ class Problem:
                 seeds[name] = copy.copy(value)
                 seeds[name].random_state = seed_for(self.split, name)
         return estimator.set_params(**seeds) if seeds else estimator
+
+
+def _is_classifier(estimator: Any) -> bool:
+    """As scikit-learn says; an estimator of an older package, without its BaseEstimator, may say so by itself."""
+    from sklearn.base import is_classifier
+
+    if hasattr(estimator, "__sklearn_tags__"):
+        return bool(is_classifier(estimator))
+    return getattr(estimator, "_estimator_type", None) == "classifier"
 
 
 def evaluate(problem: Problem, used: Mapping[str, Any]) -> Evaluation:

@@ -11,6 +11,7 @@ from hpo.errors import InvalidSpace
 Value = None | bool | int | float | str
 Configuration = dict[str, Any]  # name -> stored value, active hyperparameters only
 
+_LARGEST = 2**53  # whole number up to which all are floats, as which Optuna stores them
 _MANY = 10_000  # values of one hyperparameter beyond which a run will not exhaust them
 
 
@@ -286,11 +287,22 @@ def _check_range(parameter: Float | Int) -> None:
 def finite_number(value: Any, kind: type, what: str) -> Any:
     """The value as ``kind`` (int or float), or InvalidSpace naming ``what`` it is."""
     is_number = isinstance(value, (int, float)) or (hasattr(value, "__float__") and not isinstance(value, (bool, str)))
-    if isinstance(value, bool) or not is_number or not math.isfinite(float(value)):
-        raise InvalidSpace(f"{what} is {value!r}: it must be a finite number")
+    if isinstance(value, bool) or not is_number or not _is_finite(value):
+        raise InvalidSpace(f"{what} is {str(value)[:40]}: it must be a finite number")
+    if kind is int and abs(value) > _LARGEST:
+        raise InvalidSpace(
+            f"{what} is {value}: whole numbers beyond 2**53 are not stored exactly: search a Float, or list the values"
+        )
     if kind is int and float(value) != int(value):
         raise InvalidSpace(f"{what} is {value!r}: it must be a whole number")
     return kind(value)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # of a whole number
+        return False
 
 
 def interpolate(low: float, high: float, u: float, *, log: bool) -> float:
@@ -315,6 +327,8 @@ def typed(value: Any) -> str:
 def _canonical(choice: tuple[Value, Any]) -> tuple[str, float, str]:
     """Sorts labels of any types: None, truth values, numbers by size, then text."""
     label = choice[0]
+    if isinstance(label, int) and not _is_finite(label):
+        return ("number", math.copysign(math.inf, label > 0 or -1), repr(label))
     if isinstance(label, str):
         return ("text", 0.0, label)
     return (

@@ -145,7 +145,7 @@ def takes_predictions(function: Any) -> bool:
             f"the metric {function_name(function)} takes {', '.join(p.name for p in given) or 'nothing'}: "
             "write it as (y_true, y_pred) or (estimator, X, y)"
         )
-    is_scorer = len(given) > 2 and (given[1].name == "X" or given[0].name in _ESTIMATORS)
+    is_scorer = given[1].name == "X" or given[0].name in _ESTIMATORS
     return n_needed < 3 and not is_scorer
 
 

@@ -102,6 +102,7 @@ def run(
     if terminator:
         check_terminator(definition)
     check_numbers(seed=seed, split=split)
+    seed, split = int(seed), int(split)  # NumPy's too
     check_scheduler(workers)
     begun = time.monotonic()
     session = StudySession(definition, database, new_version=new_version)

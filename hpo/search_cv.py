@@ -212,8 +212,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
     @property
     def _is_function(self) -> bool:
-        """Whether ``scoring`` is a plain function, which may be a metric function."""
-        return inspect.isfunction(self.scoring) or isinstance(self.scoring, functools.partial)
+        """Whether ``scoring`` is a metric function of scikit-learn's, perhaps with some arguments given."""
+        bare = getattr(self.scoring, "func", self.scoring)
+        return inspect.isfunction(bare) and str(bare.__module__).startswith("sklearn.metrics")
 
     def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
         X, y, params = self._given

@@ -157,7 +157,9 @@ def test_two_numbers_that_may_be_a_range_are_asked_about_and_distributions_need_
         hpo.SearchSpace({"x": stats.beta})
     histogram = stats.rv_histogram(np.histogram([1, 2, 3.0], bins=2))
     for distribution in (stats.expon, histogram):
-        drawn = SearchCV(LogisticRegression(), {"C": distribution}, n_trials=2, cv=2, random_state=0).fit(X, Y)
+        drawn = SearchCV(
+            LogisticRegression(max_iter=10_000), {"C": distribution}, n_trials=2, cv=2, random_state=0
+        ).fit(X, Y)
         assert (drawn.cv_results_["param_C"] > 0).all()
 
 
