@@ -12,7 +12,8 @@ import optuna
 import pytest
 
 import hpo
-from hpo.cli import command
+from hpo.arguments import build_parser
+from hpo.cli import COMMANDS, command
 
 SCRIPT = '''
 """A tree on iris."""
@@ -251,3 +252,15 @@ def test_a_narrow_terminal_lacks_columns_and_breaks_no_name(monkeypatch, capsys)
     assert any(name in line for line in lines)
     assert all(len(line.rstrip()) <= 60 for line in lines)
     assert "seconds" not in "".join(lines)  # a column without content
+
+
+@pytest.mark.parametrize("name", ["run", "compare"])
+def test_help_comes_in_groups_and_says_what_each_option_does(capsys, name):
+    with pytest.raises(SystemExit):
+        command([name, "--help"])
+    out = capsys.readouterr().out
+    places = [out.index(f"\n{group}:\n") for group in ("options", "budget", "workers", "resuming", "output")]
+    assert places == sorted(places)
+    assert places[1] < out.index("  --trials") < places[2] < out.index("  --workers") < places[3]
+    for action in vars(build_parser(COMMANDS))["_subparsers"]._group_actions[0].choices[name]._actions:
+        assert action.help, action
