@@ -137,6 +137,9 @@ def test_a_run_remembers_where_its_study_came_from(folder, capsys, monkeypatch):
     monkeypatch.chdir(moved / "results")
     assert "model parameters are learned" in ok(capsys, "show", "my tree/random/split0-seed0", "--database", "x.db")
     ok(capsys, "run", "my tree", "--sampler", "random", "--trials", "4", "--database", "x.db")
+    assert "7 trials" in ok(capsys, "run", "my tree/random/split0-seed0", "--trials", "7", "--database", "x.db")
+    said = refused(capsys, "run", "my tree/random/split0-seed0", "--seed", "3", "--database", "x.db")
+    assert "--seed 3 contradicts the name of the run" in said
     (moved / "the studies" / "first try.py").rename(moved / "second.py")
     said = ok(capsys, "show", "my tree/random/split0-seed0", "--database", "x.db")
     assert "is not there" in said
