@@ -14,6 +14,17 @@ MOST = 100  # repetitions, where a comparison ends by itself
 QUICK = {"repetitions": 5, "trials": 20}
 FULL = {"repetitions": 20, "trials": 50}
 
+# Options of hpo run and hpo compare by what they are about; the others are what is searched, and how.
+_GROUPS = {
+    "budget": (
+        "--trials", "--repetitions", "--until-known", "--pool", "--target", "--patience", "--walltime", "--terminator",
+        "--timeout",
+    ),
+    "workers": ("--workers", "--threads", "--lag", "--trial-timeout", "--trial-memory"),
+    "resuming": ("--retry-failed", "--no-reuse", "--new-version", "--trust-database", "--warm-start"),
+    "output": ("--database", "--output", "--figures", "--json", "--progress"),
+}  # fmt: skip
+
 Call = Callable[[argparse.Namespace], int]
 
 
@@ -109,6 +120,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     compare.add_argument("--figures", metavar="DIR", help="also write each figure as PNG and SVG")
     compare.add_argument("--json", action="store_true", help="print the table as JSON")
     _add_common(compare, timeout=True, progress=True, new_version=True)
+    _group(compare)
 
     listing = add("list", "list the runs: trials, best value, seconds, state")
     listing.add_argument("--study", metavar="NAME", help="only runs of this study: its name, or the path of a script")
@@ -218,6 +230,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_common(parser, timeout=True, progress=True, new_version=True)
+    _group(parser)
+
+
+def _group(parser: argparse.ArgumentParser) -> None:
+    """Show the options in groups, whichever of them the parser has."""
+    for title, names in _GROUPS.items():
+        group = parser.add_argument_group(title)
+        for action in [parser._option_string_actions.get(name) for name in names]:
+            if action is not None:
+                parser._optionals._group_actions.remove(action)
+                group._group_actions.append(action)
 
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
@@ -272,7 +295,12 @@ def _add_common(
         parser.add_argument(
             "--trust-database", action="store_true", help="a sampler of your own may run what it stored as pickles"
         )
-        parser.add_argument("--progress", default="auto", choices=("auto", "bar", "lines", "none"))
+        parser.add_argument(
+            "--progress",
+            default="auto",
+            choices=("auto", "bar", "lines", "none"),
+            help="a live bar, a line a minute, or nothing; default: a bar in a terminal, else lines",
+        )
     if new_version:
         parser.add_argument("--new-version", action="store_true", help="begin a new version of a changed study")
 

@@ -122,6 +122,8 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
     from hpo.origin import find_in
     from hpo.runner import run as run_study
 
+    if study is None and "/" in arguments.study and not arguments.study.endswith(".py"):
+        _go_on_with(arguments)
     with stdout_for_json(arguments.json):
         definition = find_in(study or arguments.study, arguments.database)
     metric = definition.shown_metric
@@ -158,6 +160,18 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         _complain("hpo: stopped by --timeout; the same command goes on")
         return STOPPED
     return DONE
+
+
+def _go_on_with(arguments: argparse.Namespace) -> None:
+    """Take sampler, split and seed from the name of a run that was given in the place of a study."""
+    from hpo.run_name import RunName
+
+    name = RunName.parse(arguments.study)
+    for option in ("sampler", "split", "seed"):
+        given, meant = getattr(arguments, option), getattr(name, option)
+        if given not in (meant, arguments.parser.get_default(option)):
+            raise InvalidOption(f"--{option} {given} contradicts the name of the run, {name}: leave it out")
+        setattr(arguments, option, meant)
 
 
 def _compare(arguments: argparse.Namespace) -> int:

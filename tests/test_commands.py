@@ -12,7 +12,8 @@ import optuna
 import pytest
 
 import hpo
-from hpo.cli import command
+from hpo.arguments import build_parser
+from hpo.cli import COMMANDS, command
 
 SCRIPT = '''
 """A tree on iris."""
@@ -136,6 +137,9 @@ def test_a_run_remembers_where_its_study_came_from(folder, capsys, monkeypatch):
     monkeypatch.chdir(moved / "results")
     assert "model parameters are learned" in ok(capsys, "show", "my tree/random/split0-seed0", "--database", "x.db")
     ok(capsys, "run", "my tree", "--sampler", "random", "--trials", "4", "--database", "x.db")
+    assert "7 trials" in ok(capsys, "run", "my tree/random/split0-seed0", "--trials", "7", "--database", "x.db")
+    said = refused(capsys, "run", "my tree/random/split0-seed0", "--seed", "3", "--database", "x.db")
+    assert "--seed 3 contradicts the name of the run" in said
     (moved / "the studies" / "first try.py").rename(moved / "second.py")
     said = ok(capsys, "show", "my tree/random/split0-seed0", "--database", "x.db")
     assert "is not there" in said
@@ -251,3 +255,15 @@ def test_a_narrow_terminal_lacks_columns_and_breaks_no_name(monkeypatch, capsys)
     assert any(name in line for line in lines)
     assert all(len(line.rstrip()) <= 60 for line in lines)
     assert "seconds" not in "".join(lines)  # a column without content
+
+
+@pytest.mark.parametrize("name", ["run", "compare"])
+def test_help_comes_in_groups_and_says_what_each_option_does(capsys, name):
+    with pytest.raises(SystemExit):
+        command([name, "--help"])
+    out = capsys.readouterr().out
+    places = [out.index(f"\n{group}:\n") for group in ("options", "budget", "workers", "resuming", "output")]
+    assert places == sorted(places)
+    assert places[1] < out.index("  --trials") < places[2] < out.index("  --workers") < places[3]
+    for action in vars(build_parser(COMMANDS))["_subparsers"]._group_actions[0].choices[name]._actions:
+        assert action.help, action
