@@ -91,7 +91,8 @@ def test_an_estimator_without_base_estimator_and_numbers_of_numpy_work(tmp_path)
     )  # fmt: skip
     assert len(run.trials) == 2
     assert isinstance(run.name, str)
-    assert run.study.trials_dataframe()["values_share"].tolist() == run.trials["value"].tolist()
+    assert [trial.value for trial in run.study.trials] == run.trials["value"].tolist()
+    assert len(run.study.trials_dataframe()) == 2
     run.study.set_user_attr("mine", 1)
     assert "mine" not in run.attributes
 
