@@ -135,7 +135,15 @@ def test_a_choice_none_is_no_empty_cell_and_json_keeps_every_digit(folder, capsy
 def test_compare(folder, capsys):
     arguments = ("compare", "quick.py", "--repetitions", "2", "--trials", "5", "--samplers", "random,tpe,grid", *ALONE)
     out = ok(capsys, *arguments, "--output", "r.html")
-    for expected in ("random", "tpe", "grid", "reference", "baseline", "median log loss", "2 repetitions can never reach"):
+    for expected in (
+        "random",
+        "tpe",
+        "grid",
+        "reference",
+        "baseline",
+        "median log loss",
+        "2 repetitions can never reach",
+    ):
         assert expected in out
     assert "<table>" in (folder / "r.html").read_text()
     (comparison,) = json.loads(ok(capsys, *arguments, "--no-run", "--json"))["comparisons"]
