@@ -5,7 +5,6 @@ import math
 import os
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
-from hpo.failures import ProcessExit, describe, end_if_forked, exits_heard, plain, trace_of
+from hpo.failures import ProcessExit, counted_warnings, describe, end_if_forked, exits_heard, trace_of
 from hpo.generators import fold_name, kept, seed, seed_for, seeded
 from hpo.interrupts import is_interrupt
 from hpo.model_costs import ModelCosts
@@ -180,7 +179,7 @@ def evaluate_folds(
             score_seconds=meter.score_seconds,
             # Looking takes a while: short folds are looked at together, after the last.
             peak_memory_mb=peak.mb() if is_last or meter.fit_seconds > _WORTH_A_LOOK else math.nan,
-            warnings=dict(Counter(plain(warning.category.__name__) for warning in raised)),
+            warnings=counted_warnings(raised),
             error=error,
             trace=trace,
             n_model_parameters=costs.n_parameters,

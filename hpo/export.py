@@ -5,7 +5,6 @@ import os
 import platform
 import time
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from hpo.definition import Data, versions
 from hpo.errors import HpoError, InvalidOption
 from hpo.evaluation import Problem, take_rows
+from hpo.failures import counted_warnings
 from hpo.model_card import Card, model_card
 from hpo.model_folder import CARD, check_target, write_folder
 from hpo.packing import FORMATS, pack
@@ -170,7 +170,7 @@ def export_trial(
         n_opened=tested.n_opened,
         types=packed.types,
         fit_seconds=seconds,
-        warnings=dict(Counter(warning.category.__name__ for warning in raised)),
+        warnings=counted_warnings(raised),
     )
 
 

@@ -4,11 +4,14 @@ import contextlib
 import os
 import threading
 import traceback
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 _LONGEST_MESSAGE = 300
 _LONGEST_TRACE = 4000
+_LONGEST_WARNING, _QUOTED = 200, 5  # of a fold
 _exit = os._exit  # the real one
 _LOCK = threading.Lock()
 _HEARD: list[tuple[int, int]] = []  # process and thread of each block
@@ -20,6 +23,24 @@ class ProcessExit(BaseException):
     def __init__(self, code: int) -> None:
         super().__init__(f"exit code {code}")
         self.code = code
+
+
+def counted_warnings(raised: Sequence[warnings.WarningMessage]) -> dict[str, int]:
+    """Return ``Category: message`` -> how often it was raised; of many different messages the first few are quoted.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as raised:
+        ...     warnings.simplefilter("always")
+        ...     warnings.warn("not yet\\n converged", UserWarning)
+        >>> counted_warnings(raised)
+        {'UserWarning: not yet converged': 1}
+    """
+    counts: Counter[str] = Counter()
+    for warning in raised:
+        text = describe(warning.message)[:_LONGEST_WARNING] if isinstance(warning.message, Warning) else ""
+        is_quoted = text in counts or len(counts) < _QUOTED
+        counts[text if is_quoted else plain(warning.category.__name__)] += 1
+    return dict(counts)
 
 
 def plain(text: str) -> str:

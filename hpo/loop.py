@@ -26,6 +26,7 @@ from hpo.units import format_duration
 
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
 _KEPT = 10_000  # recorded trials that are remembered where nobody learns from them
+_MOST_WARNINGS = 100  # different ones that are remembered
 _DEATHS = -1  # where they are held, beside the folds
 
 
@@ -383,7 +384,9 @@ class RunLoop:
         self.n_recorded += 1
         self.n_new += 1
         self.n_reused += trial.origin is not None
-        self.warnings.update(evaluation.warnings)
+        for text, count in evaluation.warnings.items():  # messages may differ in a number each time
+            is_known = text in self.warnings or len(self.warnings) < _MOST_WARNINGS
+            self.warnings[text if is_known else text.partition(":")[0]] += count
         progress.told(self.name, evaluation.value, evaluation.error, is_reused=trial.origin is not None)
 
     def _add_told(self, trial: FrozenTrial) -> None:

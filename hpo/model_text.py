@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.by_hand import is_better
-from hpo.text import say, table
+from hpo.text import say, show_warnings, table
 from hpo.units import counted, format_duration, format_size, one_line
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show_exported(exported: "Exported", path: str) -> None:
         say(f"± is the 95% interval for other test rows. {exported.reading}".rstrip())
     say(exported.about_test)
     if exported.warnings:
-        say("warnings of the fit: " + ", ".join(f"{count} {name}" for name, count in exported.warnings.items()))
+        show_warnings("warnings of the fit", exported.warnings)
     size = format_size(exported.n_bytes / 2**20) if exported.n_bytes >= 2**20 else counted(exported.n_bytes, "byte")
     say(f"wrote {exported.file} ({size}), manifest.json and README.md (the model card) to {exported.path}")
     more = f", trusted={list(exported.types)!r}" if exported.types else ""

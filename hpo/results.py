@@ -37,7 +37,7 @@ class FoldResult:
         train_score: score on the training rows.
         fit_seconds, score_seconds: what it took.
         peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
-        warnings: category -> how often it was raised.
+        warnings: ``Category: message`` -> how often it was raised.
         error: type and message in one line, or None; ``trace`` the end of the traceback.
         n_model_parameters: how many numbers the fitted estimator learned; None where unknown.
         predict_seconds: what one ``predict`` of the validation rows takes; None where there is no ``predict``.
@@ -87,7 +87,7 @@ class Evaluation:
         extra_scores: further metric -> mean validation score.
         fit_seconds, score_seconds: sums over the folds.
         peak_memory_mb: largest resident memory of the process meanwhile, in MB; NaN where unknown.
-        warnings: category -> how often it was raised in fits and scorers.
+        warnings: ``Category: message`` -> how often it was raised in fits and scorers.
         error: type and message in one line, or None.
         trace: the end of the traceback, or None.
         n_model_parameters: how many numbers the fitted estimator learned, the most of any fold; None where unknown.
@@ -150,7 +150,7 @@ class Evaluation:
             fit_seconds=attributes["fit_seconds"],
             score_seconds=attributes["score_seconds"],
             peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
-            warnings=_counts(attributes.get("warnings")),
+            warnings=stored_warnings(attributes),
             train_fold_scores=train_fold_scores(attributes),
             n_model_parameters=attributes.get("n_model_parameters"),
             predict_seconds=attributes.get("predict_seconds"),
@@ -165,9 +165,9 @@ def train_fold_scores(attributes: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(stored) if is_right else ()
 
 
-def _counts(stored: Any) -> dict[str, int]:
-    """Category of warnings -> count, as stored."""
-    found = from_json(stored)
+def stored_warnings(attributes: Mapping[str, Any]) -> dict[str, int]:
+    """Warning -> count among a trial's attributes; earlier versions stored the category alone."""
+    found = from_json(attributes.get("warnings"))
     return {k: v for k, v in found.items() if isinstance(v, int)} if isinstance(found, dict) else {}
 
 

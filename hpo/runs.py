@@ -22,7 +22,7 @@ from hpo.limits import Outcome
 from hpo.optuna_studies import study_of
 from hpo.origin import to_make
 from hpo.parameters import model_parameters
-from hpo.results import train_fold_scores
+from hpo.results import stored_warnings, train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession
 from hpo.splits import TEST_FOLD
@@ -70,6 +70,11 @@ class Trial:
     model_size_mb: float
     train_fold_scores: tuple[float, ...]
     attributes: Mapping[str, Any]
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        """What fits and scorers warned of: ``Category: message`` -> how often."""
+        return stored_warnings(self.attributes)
 
     @classmethod
     def from_optuna(cls, trial: FrozenTrial) -> "Trial":

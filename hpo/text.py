@@ -178,9 +178,17 @@ def show_outcome(run: "Run") -> None:
     say(f"{run.name}: {', '.join(what)}, {format_duration(outcome.seconds)}")
     show_best(run)
     if outcome.warnings:
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.warnings.items()))
-        say(f"warnings of fits and scorers: {counts}")
+        show_warnings("warnings of fits and scorers", outcome.warnings)
     say(f"database: {run.database.name}")
+
+
+def show_warnings(head: str, counts: Mapping[str, int]) -> None:
+    """Each warning once, quoted, with how often it was raised; the most frequent first."""
+    say(f"{head}:")
+    for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WARNINGS]:
+        say(f"    {count} x {text}")
+    if len(counts) > _MOST_WARNINGS:
+        say(f"    and {counted(len(counts) - _MOST_WARNINGS, 'other warning')}")
 
 
 def show_best(run: "Run", learned: "Learned | str | None" = None) -> None:
@@ -271,13 +279,16 @@ def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" =
             rows.append([name, ", ".join(map(metric.text, trial.train_fold_scores))])
         elif name.startswith("neg_"):
             rows.append([Metric(name, -1).label, Metric(name, -1).text(value)])
-        elif name != "traceback":
+        elif name not in {"traceback", "warnings"}:
             rows.append([name, _value(value)])
     table(["recorded", "value"], rows)
+    if trial.warnings:
+        show_warnings("warnings", trial.warnings)
     if "traceback" in trial.attributes:
         say(trial.attributes["traceback"])
 
 
+_MOST_WARNINGS = 8  # that are shown
 _FOREIGN = {"minimize": "lower is better", "maximize": "higher is better", None: "several", "not_set": "-"}
 
 
