@@ -210,7 +210,8 @@ class Sampler:
             install = f"pip install 'hpo-studies[{kind.extra}]'" if kind.extra else f"pip install {kind.module}"
             raise UnsuitableSampler(f"{self.label} needs {kind.module}, which is not installed: {install}")
         reason = kind.refuses(space)
-        able = ", ".join(name for name, other in SAMPLERS.items() if other.supports_conditions and other.module is None)
+        others = (name for name in SAMPLERS if name != self.label.partition("(")[0].partition("+")[0])
+        able = ", ".join(o for o in others if SAMPLERS[o].supports_conditions and SAMPLERS[o].module is None)
         if reason is not None:
             raise UnsuitableSampler(f"{reason}; use {able}")
         try:

@@ -171,6 +171,7 @@ def partition(split: Split, X: Any, y: Any, groups: Any, *, number: int, is_clas
         rest, test = everything, everything[:0]
         if split.test:
             n_test = _share(split.test, n_rows, "test")
+            _check_groups(split, groups)
             rest, test = _cut(X, y, groups, n_test, order=split.order, stratified=stratified, seed=_TEST_SEED)
         X_rest, y_rest, groups_rest = (
             None if part is None else _safe_indexing(part, rest) for part in (X, y, groups)
@@ -182,6 +183,18 @@ def partition(split: Split, X: Any, y: Any, groups: Any, *, number: int, is_clas
     except (ValueError, IndexError, TypeError) as error:
         raise InvalidDefinition(f"the {n_rows} rows cannot be split by {split}: {error}") from error
     return Partition(test=np.sort(test), folds=tuple(_checked_folds(split, folds, rest)))
+
+
+def _check_groups(split: Split, groups: Any) -> None:
+    """Raise InvalidDefinition where there are too few groups to set some aside and deal the others into folds."""
+    if split.order != "group" or groups is None:
+        return
+    n_groups = len(set(np.asarray(groups).tolist()))
+    if isinstance(split, CrossValidation) and split.splitter is None and n_groups <= split.folds:
+        raise InvalidDefinition(
+            f"{n_groups} groups cannot be dealt into {split.folds} folds beside the test rows, as a group stays whole: "
+            "use fewer folds, test=0, or data with more groups"
+        )
 
 
 def _checked_folds(split: Split, folds: Sequence[tuple[Rows, Rows]], rest: Rows) -> Iterator[tuple[Rows, Rows]]:
@@ -254,7 +267,8 @@ def _cut(X: Any, y: Any, groups: Any, n_aside: int, *, order: str, stratified: b
         return np.arange(n_rows - n_aside), np.arange(n_rows - n_aside, n_rows)
     splitter: Any
     if order == "group" and stratified:  # one fold of a stratified deal, whose share is nearest to the wanted one
-        splitter = StratifiedGroupKFold(max(2, round(n_rows / n_aside)), shuffle=True, random_state=seed)
+        n_parts = min(max(2, round(n_rows / n_aside)), len(set(np.asarray(groups).tolist())))
+        splitter = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
     elif order == "group":
         splitter = GroupShuffleSplit(1, test_size=n_aside / n_rows, random_state=seed)
     else:

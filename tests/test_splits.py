@@ -372,3 +372,11 @@ def test_a_splitter_whose_order_the_seal_would_break_is_refused(splitter, wanted
         CrossValidation(splitter=splitter, test=0.2)
     assert CrossValidation(splitter=splitter, test=0.2, order=wanted).order == wanted
     assert CrossValidation(splitter=splitter, test=0).test == 0
+
+
+def test_too_few_groups_are_said_in_the_users_own_numbers():
+    split = CrossValidation(folds=3, order="group", test=0.2)
+    X, y = np.zeros((30, 1)), np.arange(30) % 2
+    with pytest.raises(InvalidDefinition, match="3 groups cannot be dealt into 3 folds beside the test rows"):
+        partition(split, X, y, np.arange(30) // 10, number=0, is_classifier=True)
+    assert len(partition(split, X, y, np.arange(30) // 6, number=0, is_classifier=True).folds) == 3
