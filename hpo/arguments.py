@@ -219,6 +219,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_workers(parser, default="1")
     parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of each evaluation; 1 is often faster on a busy machine (default: the cores of each worker)",
+    )
+    parser.add_argument(
         "--lag",
         type=int,
         metavar="N",

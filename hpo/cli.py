@@ -146,6 +146,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
             patience=arguments.patience,
             terminator=arguments.terminator,
             lag=arguments.lag,
+            threads=arguments.threads,
             retry_failed=arguments.retry_failed,
             reuse=not arguments.no_reuse,
             new_version=arguments.new_version,

@@ -136,6 +136,13 @@ def check_numbers(**numbers: int) -> None:
             raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more and below 2**31")
 
 
+def check_whole(name: str, number: Any) -> int:
+    """Return a whole number from 1, or raise InvalidOption."""
+    if isinstance(number, bool) or not isinstance(number, Integral) or not 1 <= int(number) < 2**31:
+        raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more")
+    return int(number)
+
+
 class Told:
     """What ends a run and depends only on the trials told, in order: so that resuming changes nothing."""
 

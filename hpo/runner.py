@@ -12,9 +12,9 @@ from hpo.cores import share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.driver import Driver, Job, check_scheduler, started
-from hpo.errors import RunFailed
+from hpo.errors import InvalidOption, RunFailed
 from hpo.interrupts import finishing_first
-from hpo.limits import Outcome, RunOptions, check_numbers, check_workers
+from hpo.limits import Outcome, RunOptions, check_numbers, check_whole, check_workers
 from hpo.metrics import loss_doubt
 from hpo.optuna_studies import Callback, check_callbacks
 from hpo.origin import find_in
@@ -38,6 +38,7 @@ def run(
     trials: int | None = None,
     database: "StudyDatabase | str | PathLike[str] | None" = None,
     workers: int | str = 1,
+    threads: int | None = None,
     timeout: float | None = None,
     target: float | None = None,
     patience: int | None = None,
@@ -65,6 +66,9 @@ def run(
         trials: total number of trials the run is to have; None is the whole grid, or 50.
         database: a :class:`StudyDatabase`, a URL, a path, ``":memory:"``, or None for the default.
         workers: how many evaluations to run at a time, or the address of a Dask scheduler (``dask://host:8786``).
+        threads: that BLAS and OpenMP may use in each evaluation; None is the share of the cores that a worker has. It
+            belongs to the run from its beginning, as sums differ in their last digit with it. One is often faster
+            where the machine is busy or the data are few.
         timeout: seconds after which no further trial begins.
         target, patience: end the run at this value (the scorer's sign), or after so many trials without a better one.
         walltime: end the run when its trials have taken so many seconds in all, over every resumption: a budget in
@@ -96,6 +100,8 @@ def run(
         trust_database, check_callbacks(callbacks),
     )  # fmt: skip
     workers = check_workers(workers)
+    if threads is not None:
+        threads = check_whole("threads", threads)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
     definition = find_in(study, database)
     check_suitable(chosen, definition)
@@ -108,7 +114,10 @@ def run(
     session = StudySession(definition, database, new_version=new_version)
     unchecked = session.check_stored([split], sampler=chosen.label, seed=seed)
     name = session.name(chosen.label, split, seed)
-    threads = session.database.run_attributes(str(name)).get("threads", share_of_cores(workers))
+    stored = session.database.run_attributes(str(name)).get("threads")
+    if threads is not None and stored not in {None, threads}:
+        raise InvalidOption(f"threads={threads}: {name} has {stored} and keeps them; leave the option out")
+    threads = stored or threads or share_of_cores(workers)
     with (
         Progress(progress, definition.shown_metric) as shown,
         started(session, {str(name)}, workers, options, threads, shown) as engine,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import threadpool_limits
 
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import Data, StudyDefinition, changed_versions, context_hash, versions
@@ -253,13 +254,14 @@ class StudySession:
         trial = self.database.trial(str(name), number)
         if trial is None or trial.state != TrialState.COMPLETE:
             return None
+        threads = self.database.run_attributes(str(name)).get("threads")  # sums differ with them in their last digit
         problem = self.problem(name.split)
         used = problem.used(None if name.sampler == "reference" else trial.params)
         found = None
         for fold, score in sorted(trial.intermediate_values.items())[:folds]:
 
             def evaluate(fold: int = fold) -> float | str:
-                with kept():
+                with kept(), threadpool_limits(threads):
                     (result,) = evaluate_folds(problem, used, [fold])
                 return result.error or float(result.scores[problem.metric])
 

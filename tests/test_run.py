@@ -12,6 +12,7 @@ from conftest import FLAT, same_trials, tree_study
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_info
 
 import hpo
 from hpo import Categorical, Int
@@ -229,6 +230,23 @@ def test_bad_options_are_refused_before_anything_is_made(tmp_path, tree, options
     with pytest.raises(hpo.InvalidOption, match=next(iter(options))):
         run(tree, tmp_path / "x.db", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_threads_belong_to_the_run_from_its_beginning(database, tree):
+    seen = []
+
+    def metric(estimator, X, y):
+        seen.append({pool["num_threads"] for pool in threadpool_info()})
+        return estimator.score(X, y)
+
+    definition = tree_study(metric=metric)
+    assert run(definition, database, trials=2, threads=1).attributes["threads"] == 1
+    assert run(definition, database, trials=3).attributes["threads"] == 1
+    assert set.union(*seen) == {1}
+    with pytest.raises(hpo.InvalidOption, match="has 1 and keeps them"):
+        run(definition, database, trials=4, threads=2)
+    with pytest.raises(hpo.InvalidOption, match="threads=0: give a whole number, 1 or more"):
+        run(definition, database, trials=4, threads=0)
 
 
 def test_progress_must_be_known(tmp_path, tree):
