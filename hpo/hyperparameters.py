@@ -288,7 +288,7 @@ def finite_number(value: Any, kind: type, what: str) -> Any:
     """The value as ``kind`` (int or float), or InvalidSpace naming ``what`` it is."""
     is_number = isinstance(value, (int, float)) or (hasattr(value, "__float__") and not isinstance(value, (bool, str)))
     if isinstance(value, bool) or not is_number or not _is_finite(value):
-        raise InvalidSpace(f"{what} is {str(value)[:40]}: it must be a finite number")
+        raise InvalidSpace(f"{what} is {_short(value)}: it must be a finite number")
     if kind is int and abs(value) > _LARGEST:
         raise InvalidSpace(
             f"{what} is {value}: whole numbers beyond 2**53 are not stored exactly: search a Float, or list the values"
@@ -296,6 +296,13 @@ def finite_number(value: Any, kind: type, what: str) -> Any:
     if kind is int and float(value) != int(value):
         raise InvalidSpace(f"{what} is {value!r}: it must be a whole number")
     return kind(value)
+
+
+def _short(value: Any) -> str:
+    """A value as it was written; Python refuses to write numbers of more than 4,300 digits."""
+    return (
+        f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > 10**40 else repr(value)[:40]
+    )
 
 
 def _is_finite(value: Any) -> bool:

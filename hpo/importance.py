@@ -114,7 +114,7 @@ def _importances(looked_at: Sequence[FrozenTrial], n_complete: int) -> Importanc
     best = max(looked_at, key=lambda trial: float(trial.value or 0.0))
     branch = space.branch(best.params)
     within = by_metric if branch is space else _effects(branch, looked_at, clipped)
-    timed = [trial for trial in looked_at if "fit_seconds" in trial.user_attrs]
+    timed = [trial for trial in looked_at if isinstance(trial.user_attrs.get("fit_seconds"), (int, float))]
     by_seconds = _effects(space, timed, np.array([float(trial.user_attrs["fit_seconds"]) for trial in timed]))
     rows = [(name, *(found.get(name, math.nan) for found in (by_metric, within, by_seconds))) for name in space.ranges]
     frame = pd.DataFrame(rows, columns=_COLUMNS).sort_values("metric", ascending=False, kind="stable")

@@ -275,9 +275,9 @@ def test_many_threads_and_locks_take_five_connections(shared):
 
     def work(name):
         try:
-            with shared.holding(name, ids[name]):
+            with shared.holding(ids[name]):
                 for number in range(3):
-                    shared.record(name, ids[name], record(create_trial(value=1.0), number))
+                    shared.record(ids[name], record(create_trial(value=1.0), number))
         except hpo.HpoError as error:
             errors.append(error)
 
@@ -294,15 +294,15 @@ def test_many_threads_and_locks_take_five_connections(shared):
 
 def test_locks_outlive_a_connection_that_breaks(shared, server):
     names = [f"s/random/split0-seed{seed}" for seed in range(3)]
-    ids = [shared.create_run(RunName.parse(name), {"budget": 4, "metric": "r2"}) for name in names]
-    with hpo.StudyDatabase(shared.url) as other, shared.holding(names[0], ids[0]):
+    keys = [shared.create_run(RunName.parse(name), {"budget": 4, "metric": "r2"}) for name in names]
+    with hpo.StudyDatabase(shared.url) as other, shared.holding(keys[0]):
         server.stop()
         server.start()
-        with shared.holding(names[1], ids[1]):  # finds the connection broken
-            for name, study_id in zip(names[:2], ids[:2], strict=True):
-                with pytest.raises(hpo.RunInUse), other.holding(name, study_id):
+        with shared.holding(keys[1]):  # finds the connection broken
+            for key in keys[:2]:
+                with pytest.raises(hpo.RunInUse), other.holding(key):
                     pass
-    with other.holding(names[0], ids[0]), other.holding(names[1], ids[1]):
+    with other.holding(keys[0]), other.holding(keys[1]):
         pass
     other.close()
 
@@ -424,13 +424,13 @@ def test_a_server_that_is_away_for_a_while_loses_and_repeats_nothing(shared, ser
 
 def test_a_result_is_held_when_the_server_is_away_before_its_table_is_there(server):
     with hpo.StudyDatabase(server.new_database()) as database:
-        study = database.create_run(RunName("s", 1, "random", 0, 0), {"budget": 4, "metric": "r2"})
+        key = database.create_run(RunName("s", 1, "random", 0, 0), {"budget": 4, "metric": "r2"})
         server.stop()
         back = threading.Timer(1.0, server.start)
         back.start()
-        database.hold(study, 0, "key", {0: {"score": 1.0}})
+        database.hold(key, 0, "key", {0: {"score": 1.0}})
         back.join()
-        assert database.held(study) == {(0, "key"): {0: {"score": 1.0}}}
+        assert database.held(key.study_id) == {(0, "key"): {0: {"score": 1.0}}}
 
 
 @pytest.mark.parametrize(("scheme", "extra"), [("postgresql", "postgres"), ("mysql", "mysql"), ("mariadb", "mysql")])
