@@ -17,6 +17,7 @@ from hpo.crew import LEASE_SECONDS, Greeting, greet, renew
 from hpo.failures import describe
 
 _SECONDS_BETWEEN_QUESTIONS = 1
+_SILENT = "does not answer"
 _SECONDS_TO_ANSWER = 5  # of a worker, after which it is left out until it does
 
 
@@ -81,6 +82,11 @@ class Attendance:
         faults = {address: self._fault(address, greeting) for address, greeting in greetings.items()}
         return {address: fault for address, fault in faults.items() if fault is not None}
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every worker has answered, or cannot: to wait longer would change nothing."""
+        return all(self._greetings.get(address, _SILENT) != _SILENT for address in self._workers)
+
     def close(self) -> None:
         """Ask no more."""
         self._is_over = True
@@ -124,7 +130,7 @@ class Attendance:
         if isinstance(answer, Greeting):
             self._greetings[address] = answer
         elif isinstance(answer, (TimeoutError, OSError)) or answer is None:
-            self._greetings[address] = "does not answer"
+            self._greetings[address] = _SILENT
         else:
             self._greetings[address] = (
                 f"cannot evaluate ({describe(answer)}): it needs the same Python and the same packages as this "

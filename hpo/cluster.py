@@ -54,6 +54,7 @@ _SETTINGS = {
 _SECONDS_TO_CONNECT = 5
 _SECONDS_IN_SILENCE = 5  # before a wait for workers is spoken of
 _SECONDS_OF_SILENCE = 5  # that a scheduler may owe an answer
+_SECONDS_TO_A_FIRST_ANSWER = 60  # of workers that are there: a busy host imports for a while
 _SECONDS_WITHOUT_WORKERS = 600.0
 _SECONDS_TO_LEAVE = 5.0
 _SECONDS_BETWEEN_LOOKS = 2
@@ -135,6 +136,10 @@ class Workers:
 
     def _connect(self, address: str) -> "Client":
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said by us, in one line
+        if address.startswith("tls:") and not dask.config.get("distributed.comm.tls.ca-file", None):
+            # To be told by Dask leaves half a client, whose end is a traceback.
+            reason = "no certificate is configured: set distributed.comm.tls in Dask's configuration"
+            raise _silent(address, reason)
         try:
             with dask.config.set(_SETTINGS):
                 return Client(_tcp(address), timeout=_SECONDS_TO_CONNECT, set_as_default=False)
@@ -146,10 +151,11 @@ class Workers:
         begun, is_said = time.monotonic(), False
         while not attendance.present:
             self._check_connection()
-            if time.monotonic() - begun > _SECONDS_IN_SILENCE:
-                for reason in attendance.left_out.values():
-                    raise WorkerBroken(reason)
-                if not is_said:
+            waited = time.monotonic() - begun
+            if waited > _SECONDS_IN_SILENCE:
+                if attendance.left_out and (attendance.is_settled or waited > _SECONDS_TO_A_FIRST_ANSWER):
+                    raise WorkerBroken(next(iter(attendance.left_out.values())))
+                if not is_said and not attendance.left_out:
                     is_said = True
                     limit = format_duration(_SECONDS_WITHOUT_WORKERS)
                     wanted = f"waiting {limit} for the first, as of dask worker {_tcp(address)}"
