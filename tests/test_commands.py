@@ -246,6 +246,7 @@ def test_a_narrow_terminal_lacks_columns_and_breaks_no_name(monkeypatch, capsys)
 
     from hpo import text
 
+    monkeypatch.setenv("TERM", "xterm")  # rich gives a dumb terminal 80 columns, whatever it is told
     monkeypatch.setattr(text, "console", Console(force_terminal=True, width=60, highlight=False, color_system=None))
     name = "my tree/tpe(n_startup_trials=20)/split0-seed0"
     text.table(
