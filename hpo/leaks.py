@@ -57,7 +57,7 @@ def _tells(column: "pd.Series[Any]", y: "pd.Series[Any]", task: str) -> float:
     is_classification = task == CLASSIFICATION
     tree = (DecisionTreeClassifier if is_classification else DecisionTreeRegressor)(random_state=0)
     codes = pd.factorize(y)[0] if is_classification else y.to_numpy(dtype=float)
-    if is_classification and np.bincount(codes).min() < _FOLDS:
+    if is_classification and np.min(np.bincount(codes)) < _FOLDS:
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

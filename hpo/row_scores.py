@@ -88,7 +88,7 @@ def row_values(
     """
     n = int(X.shape[0]) if hasattr(X, "shape") else len(X)
     own = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    if own.max(initial=-1) + 1 < FEWEST_ROWS:
+    if np.max(own, initial=-1) + 1 < FEWEST_ROWS:
         return None
     try:
         known = _ROWS.get(metric)

@@ -61,7 +61,7 @@ def believe(coordinates: Coordinates, known: Known, rng: np.random.Generator) ->
         expected = surrogate.predict(known.pending)[0]
         rows, y = np.concatenate([rows, known.pending]), np.concatenate([y, expected])
         surrogate = Surrogate.of(covariance, rows, y)
-    return Belief(coordinates, surrogate, float(target.max()), known.rows[order[:_N_PARENTS]])
+    return Belief(coordinates, surrogate, float(np.max(target)), known.rows[order[:_N_PARENTS]])
 
 
 def remembered(order: Positions, rng: np.random.Generator) -> Positions:

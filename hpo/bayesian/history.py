@@ -109,5 +109,5 @@ def scores_of(values: Array, is_pruned: Mask) -> Array:
     complete = values[~is_pruned & ~failed]
     if len(complete):
         scores[is_pruned] = np.minimum(scores[is_pruned], np.median(complete))
-    scores[failed] = scores[~failed].min() if not failed.all() else 0.0
+    scores[failed] = np.min(scores[~failed]) if not failed.all() else 0.0
     return scores

@@ -26,7 +26,7 @@ def targets(scores: Array) -> Array:
     array([ 1.41,  0.4 , -0.46, -1.34])
     """
     t = _half_ranked(np.asarray(scores, float))
-    best, worst = t.max(), t.min()
+    best, worst = np.max(t), np.min(t)
     if best == worst:
         return np.zeros(len(t))
     t = 0.5 - np.log1p(_STRETCH * (best - t) / (best - worst)) / np.log1p(_STRETCH)
@@ -41,7 +41,7 @@ def scores_at(values: Array, scores: Array) -> Array:
     Below the lowest target it gives the lowest score; above the highest it goes on.
     """
     t = _half_ranked(np.asarray(scores, float))
-    best, worst = t.max(), t.min()
+    best, worst = np.max(t), np.min(t)
     if best == worst:
         return np.full(len(values), best)
     warped = 0.5 - np.log1p(_STRETCH * (best - t) / (best - worst)) / np.log1p(_STRETCH)

@@ -89,10 +89,10 @@ def sequential_p(differences: FloatArray, luck: RowLuck | None = None) -> float:
         luck: of the test rows; None for losses on other rows in each repetition.
     """
     if luck is None or luck.variance == 0:
-        return float(min(1.0, 1 / evidence(differences).max()))
+        return float(min(1.0, 1 / np.max(evidence(differences))))
     bounds = stats.t.isf(_LEVELS, luck.df).clip(0) * luck.error
     reached = evidence(differences + bounds[:, None]).max(axis=-1) >= 1 / _LEVELS
-    return float(_LEVELS[reached.argmax()]) if reached.any() else 1.0
+    return float(_LEVELS[np.argmax(reached)]) if reached.any() else 1.0
 
 
 def bound(luck: RowLuck | None, level: float) -> float:
