@@ -239,7 +239,9 @@ def test_a_full_disk_and_a_deleted_folder_are_one_clear_line(folder):
     line = f'cd gone && rmdir ../gone && "{Path(sys.executable).with_name("hpo")}" list'
     done = subprocess.run(line, shell=True, capture_output=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == b"hpo: the working directory was deleted: change to another folder\n"
+    # Where its folder has a space in its name, the command begins with a shell, which has words of its own for this.
+    assert done.stderr.endswith(b"hpo: the working directory was deleted: change to another folder\n")
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_narrow_terminal_lacks_columns_and_breaks_no_name(monkeypatch, capsys):
