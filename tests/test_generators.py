@@ -1,7 +1,8 @@
 """Estimators and scorers that draw from the process's own random generators: the same scores everywhere."""
 
+import importlib
+import importlib.util
 import random
-import sys
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def drawing_study(**changes):
 
 
 def states():
-    torch = sys.modules.get("torch")
+    torch = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
     numpys = {name: str(value) for name, value in np.random.get_state(legacy=False).items()}
     return random.getstate(), numpys, None if torch is None else torch.get_rng_state().tolist()
 
