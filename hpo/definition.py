@@ -274,15 +274,18 @@ class StudyDefinition:
             known[version] = {"split": split, "space": space, **found}
         return known[version]
 
-    def hashes(self, data: Data, stored: Mapping[str, str] | None = None) -> dict[str, str]:
+    def hashes(
+        self, data: Data, stored: Mapping[str, str] | None = None, *, today: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
         """Return the hashes by which runs of this study are known, with the data's.
 
         Args:
             data: as loaded.
             stored: those of runs that are there. A hash that an earlier version of this package gave to the same
                 content is returned as it is stored.
+            today: what this returns without ``stored``, where it is known: large data are not hashed again.
         """
-        today = {"data": data_hash(data), **self.fixed_hashes}
+        today = {"data": data_hash(data), **self.fixed_hashes} if today is None else dict(today)
         differing = [key for key in today if stored is not None and stored.get(key) not in {None, today[key]}]
         if not differing:
             return today

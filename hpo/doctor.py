@@ -130,7 +130,8 @@ def _definition(database: StudyDatabase, study: str) -> Iterator[Finding]:
             return
         data = definition.load()
         known = database.version_hashes(study)
-        hashes = {number: definition.hashes(data, known[number]) for number in known}
+        today = definition.hashes(data)
+        hashes = {number: definition.hashes(data, known[number], today=today) for number in known}
     except HpoError as error:
         yield Finding(f"{study}: its definition cannot be loaded: {error}", "mend the script")
         return

@@ -38,13 +38,13 @@ class StudySession:
     ) -> None:
         self.definition = definition
         self._data = definition.load()
-        self.hashes = definition.hashes(self._data)
+        self._today = self.hashes = definition.hashes(self._data)
         self._problem = Problem(definition, 0, data=self._data)
         self._n_folds: dict[int, int] = {}
         self._may_begin_anew = new_version
         self.database = as_database(database)  # last: bad input must not leave an empty database behind
         self._begun_anew = self.database.versions_begun_anew(definition.name)
-        self._known, self._same = _versions(definition, self._data, self.database)
+        self._known, self._same = _versions(definition, self._data, self.database, self._today)
         self.version = self._settle_version()
 
     def problem(self, split: int) -> Problem:
@@ -158,7 +158,7 @@ class StudySession:
         if self._may_begin_anew:
             _refuse_while_recorded(self.definition.name, latest, self.database)
             return latest + 1
-        stored, ours = self._known[latest], self.definition.hashes(self._data, self._known[latest])
+        stored, ours = self._known[latest], self.definition.hashes(self._data, self._known[latest], today=self._today)
         changed = [key for key in ours if stored.get(key) != ours[key]]
         raise StudyChanged(
             f"{self.definition.name} changed since its runs in {self.database.name} were made: {', '.join(changed)}. "
@@ -199,7 +199,7 @@ class StudySession:
         if self._may_begin_anew:
             _refuse_while_recorded(self.definition.name, anew - 1, self.database)
             self.version, self._begun_anew = anew, self._begun_anew | {anew}
-            self.hashes = self.definition.hashes(self._data)
+            self.hashes = self._today
             return None
         raise StudyChanged(
             f"{self.definition.name} no longer gives its stored scores: {failed.sentence}. "
@@ -287,11 +287,11 @@ class StudySession:
 
 
 def _versions(
-    definition: StudyDefinition, data: Data, database: StudyDatabase
+    definition: StudyDefinition, data: Data, database: StudyDatabase, today: Mapping[str, str]
 ) -> tuple[dict[int, dict[str, str]], dict[int, dict[str, str]]]:
     """The hashes of every version of a study that has runs, and of those that the definition made, the newest first."""
     known = database.version_hashes(definition.name)
-    ours = {number: definition.hashes(data, known[number]) for number in sorted(known, reverse=True)}
+    ours = {number: definition.hashes(data, known[number], today=today) for number in sorted(known, reverse=True)}
     return known, {number: hashes for number, hashes in ours.items() if hashes == known[number]}
 
 
