@@ -304,7 +304,10 @@ def clear_errors(name: str) -> Iterator[None]:
         raise UnusableDatabase(f"{name} names an unknown driver: {error}") from error
     except (DatabaseError, StorageInternalError) as error:
         cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
-        reason = str(getattr(cause, "orig", cause)).strip().splitlines()[0]
+        raised = getattr(cause, "orig", cause)
+        reason = str(raised).strip().splitlines()[0]
+        if reason == "disk I/O error":  # SQLite has thirty kinds of it, and one word for all
+            reason += f" ({getattr(raised, 'sqlite_errorname', 'no code')})"
         raise UnusableDatabase(f"{name} cannot be used: {reason}") from error
     except SQLAlchemyError as error:
         raise UnusableDatabase(f"{name} cannot be used: {str(error).splitlines()[0]}") from error

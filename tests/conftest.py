@@ -53,14 +53,21 @@ def database(tmp_path: Path):
 
 
 @contextlib.contextmanager
-def opened_by_optuna(name: str, url: str):
-    """A run as Optuna itself opens it, and closed again."""
+def optunas(url: str):
+    """Optuna's own storage on a database, closed again: a connection that is left open is an error of a later test."""
     storage = RDBStorage(url)
     try:
-        yield optuna.load_study(study_name=name, storage=storage)
+        yield storage
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+@contextlib.contextmanager
+def opened_by_optuna(name: str, url: str):
+    """A run as Optuna itself opens it, and closed again."""
+    with optunas(url) as storage:
+        yield optuna.load_study(study_name=name, storage=storage)
 
 
 TIMES = {"started", "finished", "fit_seconds", "score_seconds", "predict_seconds", "sampler_seconds", "peak_memory_mb"}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from conftest import optunas
 
 import hpo
 from hpo.arguments import build_parser
@@ -67,10 +68,9 @@ def refused(capsys, *argv: str) -> str:
 
 
 def test_trials_of_a_study_with_two_objectives_are_counted_once(folder, capsys):
-    study = optuna.create_study(
-        storage=f"sqlite:///{folder}/f.db", study_name="two", directions=["minimize", "maximize"]
-    )
-    study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=3)
+    with optunas(f"sqlite:///{folder}/f.db") as storage:
+        study = optuna.create_study(storage=storage, study_name="two", directions=["minimize", "maximize"])
+        study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=3)
     (row,) = json.loads(ok(capsys, "list", "--json", "--database", "f.db"))
     assert row["complete"] == 3
     assert " 3/?" in ok(capsys, "list", "--database", "f.db")

@@ -1,5 +1,6 @@
 """What is written straight into Optuna's tables is what Optuna reads, and what frames show."""
 
+import contextlib
 import json
 import math
 import os
@@ -100,7 +101,7 @@ def test_the_same_trial_through_optunas_own_writer_gives_the_same_rows(database)
     ours, theirs = RunName("s", 1, "ours", 0, 0), RunName("s", 1, "theirs", 0, 0)
     database.record(database.create_run(ours, {"budget": 1, "metric": "r2"}), record(trial, 0))
     optuna.create_study(study_name=str(theirs), storage=database.storage, direction="maximize").add_trial(trial)
-    with sqlite3.connect(database.path) as connection:
+    with contextlib.closing(sqlite3.connect(database.path)) as connection, connection:
         for table, columns in {
             "trial_values": "objective, value, value_type",
             "trial_params": "param_name, param_value, distribution_json",
@@ -118,7 +119,6 @@ def test_the_same_trial_through_optunas_own_writer_gives_the_same_rows(database)
                 for name in (str(ours), str(theirs))
             }
             assert rows[str(ours)] == rows[str(theirs)] != []
-    connection.close()
 
 
 def test_optuna_continues_a_recorded_run(database, tree):

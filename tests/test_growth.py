@@ -2,8 +2,7 @@
 
 import optuna
 import pytest
-from conftest import opened_by_optuna, tree_study
-from optuna.storages import RDBStorage
+from conftest import opened_by_optuna, optunas, tree_study
 from optuna.trial import TrialState
 
 import hpo
@@ -95,7 +94,8 @@ def test_the_dashboards_trials_are_optunas_while_they_change_and_after_the_study
 
 def test_the_newest_schema_is_known_without_alembic(database):
     assert has_newest_schema(database.engine)
-    assert RDBStorage(database.url).get_head_version() == database.storage.get_head_version()
+    with optunas(database.url) as storage:
+        assert storage.get_head_version() == database.storage.get_head_version()
     with database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v3.0.0.d'")
     assert not has_newest_schema(database.engine)

@@ -11,7 +11,7 @@ from unittest import mock
 
 import optuna
 import pytest
-from conftest import same_trials, tree_study
+from conftest import optunas, same_trials, tree_study
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
@@ -45,9 +45,8 @@ def run(tree, path, trials=6, **options):
 
 
 def deleted_by_optuna(path, name=NAME):
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    optuna.delete_study(study_name=name, storage=storage)
-    storage.engine.dispose()
+    with optunas(f"sqlite:///{path}") as storage:
+        optuna.delete_study(study_name=name, storage=storage)
 
 
 # --- runs ---
