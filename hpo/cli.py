@@ -262,11 +262,12 @@ def _repetitions(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.named_run import studies_named
 
     with _existing(arguments) as database:
         runs = database.run_rows()
         if arguments.study is not None:
+            from hpo.named_run import studies_named
+
             names = studies_named(arguments.study, database)
             runs = [row for row in runs if row["study"] in names]
         if arguments.output or arguments.json:
