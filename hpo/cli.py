@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo import commands
 from hpo.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
-from hpo.errors import HpoError, InvalidOption, NotComparable, ScriptFailed
+from hpo.errors import ClusterLost, HpoError, InvalidOption, NotComparable, ScriptFailed
 from hpo.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.passwords import command_again, hide_passwords
 from hpo.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
@@ -30,7 +30,8 @@ def entry() -> NoReturn:
     """The command ``hpo``."""
     own_signals(_ENDED.format(command_again(["hpo", *sys.argv[1:]])), INTERRUPTED)
     with usable_streams():
-        leave(command(sys.argv[1:]))
+        code = command(sys.argv[1:])
+    leave(code)
 
 
 def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoReturn:
@@ -46,7 +47,8 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
     again = command_again(["python", sys.argv[0], *given])
     own_signals(_ENDED.format(again), INTERRUPTED)
     with usable_streams():
-        leave(_guarded(lambda: _run(parser.parse_args(given), study), again))
+        code = _guarded(lambda: _run(parser.parse_args(given), study), again)
+    leave(code)
 
 
 def command(argv: Sequence[str]) -> int:
@@ -64,6 +66,7 @@ def _guarded(call: Callable[[], int], again: str) -> int:
             if isinstance(error, ScriptFailed) and error.trace:
                 _complain(error.trace)
             _complain(f"hpo: {one_line(error)}")
+            Interrupts.is_cut_off = isinstance(error, ClusterLost)
             return error.exit_code
         except KeyboardInterrupt:
             _complain(f"hpo: interrupted; what was recorded is kept. To go on: {again}")
@@ -259,11 +262,12 @@ def _repetitions(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.named_run import studies_named
 
     with _existing(arguments) as database:
         runs = database.run_rows()
         if arguments.study is not None:
+            from hpo.named_run import studies_named
+
             names = studies_named(arguments.study, database)
             runs = [row for row in runs if row["study"] in names]
         if arguments.output or arguments.json:

@@ -16,7 +16,6 @@ from hpo.origin import pasted, stored_origin, study_at_hand, study_word, to_run
 from hpo.records import RUN_ID
 from hpo.run_name import RunName
 from hpo.samplers import RESERVED
-from hpo.session import StudySession
 
 
 @dataclass(frozen=True)
@@ -155,6 +154,8 @@ def _outcomes(database: StudyDatabase, study: str, rows: list[dict[str, Any]]) -
         definition = study_at_hand(study, database)
         if definition is None:
             return
+        from hpo.session import StudySession  # only here, as it imports all that evaluates
+
         session = StudySession(definition, database)
     except HpoError:  # it cannot be loaded, or changed: found already
         return

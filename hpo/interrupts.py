@@ -23,11 +23,13 @@ class Interrupts:
     ``at_once`` is what a second signal does: it raises KeyboardInterrupt, but where a command owns the process it ends
     the process, because an exception may fall where nobody can pass it on. ``is_ending``: there was a first.
     ``n_handling``: how many blocks have our handlers; ``has_raised``: whether one of these has raised.
+    ``is_cut_off``: a cluster fell silent, and Dask's handlers at Python's end would wait for it.
     ``is_drawn``: something is redrawn at the end of the terminal, which shows that itself and hides the cursor.
     """
 
     at_once: Callable[[], None] = staticmethod(_raise)
     is_ending = False
+    is_cut_off = False
     is_drawn = False
     n_handling = 0
     has_raised = False
@@ -113,9 +115,18 @@ def own_signals(last_words: str, code: int) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; once it was interrupted, and all is said, a second signal while Python ends changes nothing."""
+    """End the process, when all is recorded and said.
+
+    Once it was interrupted, a second signal while Python ends changes nothing. Once its cluster was lost, the process
+    ends without the handlers of others at its end.
+    """
     if Interrupts.is_ending:
         with contextlib.suppress(ValueError):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
+    if Interrupts.is_cut_off:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        _exit(code)
     sys.exit(code)

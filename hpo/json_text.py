@@ -7,6 +7,7 @@ from typing import Any
 # What no database, terminal or file can hold: halves of surrogate pairs, and NUL.
 _UNSTORABLE = re.compile("[\ud800-\udfff\x00]")
 _SIGNS = ("\\ud", "\\uD", "\\u0000")  # of them in JSON
+_ESCAPE = "\\u"  # with which all of them begin: most texts have none, and are asked once
 
 
 def storable(text: str) -> str:
@@ -21,7 +22,7 @@ def to_json(value: Any) -> str:
     '{"error": "cannot open caf\\\\\\\\udce9"}'
     """
     text = json.dumps(value)
-    return json.dumps(_cleaned(value)) if any(sign in text for sign in _SIGNS) else text
+    return json.dumps(_cleaned(value)) if _is_suspect(text) else text
 
 
 def from_json(text: Any) -> Any:
@@ -30,18 +31,23 @@ def from_json(text: Any) -> Any:
         value = json.loads(text)
     except (ValueError, TypeError, RecursionError):
         return None
-    return _cleaned(value) if any(sign in text for sign in _SIGNS) else value
+    return _cleaned(value) if _is_suspect(text) else value
 
 
 def readable(raw: bytes) -> str:
     """A stored text, whatever it holds: SQLite does not see to it that texts are UTF-8, or JSON clean."""
     text = raw.decode("utf-8", "backslashreplace")
-    if not any(sign in text for sign in _SIGNS):
+    if not _is_suspect(text):
         return text
     try:
         return to_json(json.loads(text))
     except (ValueError, RecursionError):
         return text
+
+
+def _is_suspect(text: str) -> bool:
+    """Whether a JSON text may hold what is not storable."""
+    return _ESCAPE in text and any(sign in text for sign in _SIGNS)
 
 
 def _written_out(character: str) -> str:

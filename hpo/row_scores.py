@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
-from scipy.stats import rankdata
 
 FloatArray = NDArray[np.float64]
 
@@ -138,6 +136,8 @@ def _jackknife(
 
 def error_of_score(values: FloatArray | None) -> float | None:
     """Half the 95% interval of a score, for other rows from the same source; None where it is not known row by row."""
+    from scipy.special import stdtrit  # as below
+
     if values is None or len(values) < FEWEST_ROWS:
         return None
     return float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(len(values)))
@@ -186,6 +186,8 @@ def _errors(loss: Callable[[FloatArray], FloatArray]) -> Callable[[Remembered, A
 
 def _placements(model: Remembered, X: Any, y: Any) -> FloatArray | None:
     """Influence values of the AUC: of each row of one class, the share of rows of the other that it ranks right."""
+    from scipy.stats import rankdata  # here, as every command imports this module, and this takes a second
+
     y, classes = np.asarray(y), np.asarray(model.classes_)
     if y.ndim > 1 or len(classes) != 2 or len(np.unique(y)) != 2:
         return None

@@ -420,6 +420,19 @@ def test_help_and_version_load_neither_optuna_nor_scikit_learn(option):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
 
 
+@pytest.mark.parametrize("command", ["list", "studies", "samplers", "doctor"])
+def test_commands_that_only_read_load_nothing_that_trains_or_draws(folder, command):
+    with hpo.StudyDatabase("hpo.db"):
+        pass
+    code = (
+        f"import sys, hpo.cli\nassert hpo.cli.command([{command!r}]) == 0\n"
+        "heavy = {'sklearn', 'scipy', 'pandas', 'distributed', 'matplotlib', 'plotly'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("argv", [["samplers"], ["list", "--json"], ["--help"]], ids=" ".join)
 @pytest.mark.parametrize("how", ["closed", "left by its reader"])
 def test_a_command_whose_output_nobody_reads_ends_without_a_word(folder, argv, how):

@@ -209,7 +209,14 @@ def inside(name, *command):
     return ["ip", "netns", "exec", name, *command]
 
 
-def test_a_link_that_goes_down_between_two_hosts_ends_the_coordinator(tmp_path, hosts):
+SILENCES = {
+    "the link goes down": ("ip", "-n", "{}", "link", "set", "cable", "down"),
+    "packets to the coordinator are dropped": ("ip", "-n", "{}", "route", "add", "blackhole", "10.203.7.1/32"),
+}
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+def test_silence_between_two_hosts_ends_the_coordinator(tmp_path, hosts, silence):
     here, there = hosts
     folder = tmp_path / "dask"
     folder.mkdir()
@@ -226,12 +233,15 @@ def test_a_link_that_goes_down_between_two_hosts_ends_the_coordinator(tmp_path, 
     try:
         probe = inside(here, sys.executable, "-c", "import socket; socket.create_connection(('10.203.7.2', 8786), 1)")
         until(lambda: subprocess.run(probe, capture_output=True).returncode == 0)
-        process = begin(write(tmp_path), database, "dask://10.203.7.2:8786", prefix=inside(here))
+        script = write(tmp_path, more="import atexit\natexit.register(print, 'Python ends')")
+        process = begin(script, database, "dask://10.203.7.2:8786", prefix=inside(here))
         until(lambda: n_trials(database) > 3)
-        subprocess.run(["ip", "-n", there, "link", "set", "cable", "down"], check=True)
-        _, errors = process.communicate(timeout=60)
+        subprocess.run([word.format(there) for word in SILENCES[silence]], check=True)
+        said, errors = process.communicate(timeout=60)
         assert process.returncode == 75, errors
         assert "the connection to the Dask scheduler is lost" in errors
+        assert "Traceback" not in errors
+        assert "Python ends" not in said  # of its handlers, Dask's wait for the scheduler
     finally:
         for started in (worker, scheduler):
             started.kill()
