@@ -222,7 +222,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=int,
         metavar="N",
-        help="threads of each evaluation; 1 is often faster on a busy machine (default: the cores of each worker)",
+        help="threads of each evaluation; default: the cores of each worker, or 1 where that is measured to be faster",
     )
     parser.add_argument(
         "--lag",

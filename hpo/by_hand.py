@@ -122,7 +122,7 @@ def try_configuration(
         finishing_first() as interrupts,
     ):
         driver = Driver(session, engine, options, interrupts, shown)
-        driver.evaluate_reference(split)
+        driver.evaluate_reference(split, threads)
         loop = driver.drive_one(Job(name, None, threads=threads, by_hand=choice.configuration))
     if interrupts.requested:
         raise KeyboardInterrupt

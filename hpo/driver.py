@@ -126,10 +126,10 @@ class Driver:
             return "interrupted"
         return "timeout" if time.monotonic() >= self._deadline else None
 
-    def evaluate_reference(self, split: int) -> None:
+    def evaluate_reference(self, split: int, threads: int = 1) -> None:
         """See to it that the reference of a split is in the database."""
         if self._session.reference(split) is None:
-            list(self.drive([self.reference_job(split)]))
+            list(self.drive([replace(self.reference_job(split), threads=threads)]))
 
     def reference_job(self, split: int, rank: int = 0) -> Job:
         """The job that evaluates the reference of a split."""
