@@ -69,8 +69,9 @@ class Landscape:
         return [said, f"auto would look next at {following}, expecting {self._score(*self.next_score)}"]
 
     def _score(self, expected: float, low: float, high: float) -> str:
-        ends = sorted(self.metric.sign * end for end in (low, high))
-        return f"{self.metric.label} {self.metric.text(expected)} ({ends[0]:.4g} to {ends[1]:.4g})"
+        first, last = sorted((low, high), key=self.metric.shown)
+        value, *ends = self.metric.texts([expected, first, last])
+        return f"{self.metric.label} {value} ({' to '.join(ends)})"
 
     @property
     def chart(self) -> Chart:

@@ -271,3 +271,52 @@ def test_help_comes_in_groups_and_says_what_each_option_does(capsys, name):
     assert places[1] < out.index("  --trials") < places[2] < out.index("  --workers") < places[3]
     for action in vars(build_parser(COMMANDS))["_subparsers"]._group_actions[0].choices[name]._actions:
         assert action.help, action
+
+
+LARGE = """
+from sklearn.datasets import make_regression
+from sklearn.linear_model import Ridge
+
+import hpo
+
+
+def data():
+    return make_regression(200, 5, noise=140, random_state=0)
+
+
+study = hpo.StudyDefinition(
+    name="large",
+    data=data,
+    estimator=Ridge(),
+    space={"alpha": hpo.Float(1e-3, 1e-1, log=True)},
+    metric="neg_mean_squared_error",
+    split=hpo.CrossValidation(folds=3, test=0.2),
+)
+"""
+
+
+def test_errors_that_hardly_differ_are_told_apart_wherever_they_are_shown(tmp_path, monkeypatch, capsys):
+    (tmp_path / "large.py").write_text(LARGE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_DATABASE", raising=False)
+    compared = ["compare", "large.py", "--samplers", "random,grid", "--trials", "3", "--workers", "1"]
+    said = {}
+    for words in (
+        ["run", "large.py", "--sampler", "random", "--trials", "6"], ["run", "large.py", "--sampler", "grid"], ["list"],
+        ["show", "large"], ["show", "large", "--trial", "0"], ["show", "large", "--cost"],
+        ["show", "large", "--curve", "alpha"], ["show", "large", "--select", "one-se"],
+        ["try", "large.py", "alpha=0.01"],
+        [*compared, "--repetitions", "1"], [*compared, "--repetitions", "2"], ["export", "large", "model"],
+    ):  # fmt: skip
+        assert command(words) == 0
+        said[" ".join(words)] = capsys.readouterr().out
+    together = "\n".join([*said.values(), (tmp_path / "model" / "README.md").read_text()])
+    assert "e+0" not in together
+    assert "nan" not in together
+    assert re.search(r"best mean squared error (\S+) .* reference (?!\1)\S+;", said["show large"])
+    bests = re.findall(r"split0-seed0 +done +\S+ +(\S+)", said["list"])
+    assert len(bests) == len(set(bests)) == 3
+    for words in [words for words in said if words.startswith("compare")]:
+        rows = re.findall(r"^ ?(grid|random|reference) +(\d\S+) ", said[words], re.MULTILINE)
+        assert len(rows) == len({value for _, value in rows}) == 3
+        assert "held-out" not in said[words].partition("large: mean")[2].splitlines()[2]  # nothing is known of it
