@@ -172,7 +172,7 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise InvalidOption(f"{text!r} is no hyperparameter and value: write name=value")
+            raise InvalidOption(f"{text!r} is not a hyperparameter and its value: write name=value")
         if name.strip() in found:
             raise InvalidOption(f"{name.strip()} is given twice, as {found[name.strip()]} and {value.strip()}")
         found[name.strip()] = value.strip()

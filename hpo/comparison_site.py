@@ -220,7 +220,7 @@ def _progress(standing: Standing) -> str:
         shown = ", ".join(f"{_run_link(run, str(run.name))} {run.n_told} of {run.budget} trials" for run in held[:8])
         said.append(f"In progress: {shown}{', ...' if len(held) > 8 else ''}.")
     if standing.labels and len(standing.complete) < len(standing.pairs):
-        said.append(f"{len(standing.complete)} of {counted(len(standing.pairs), 'repetition')} begun are complete.")
+        said.append(f"{counted(len(standing.pairs), 'repetition')} begun, {len(standing.complete)} complete.")
     return f'<p class="progress">{" ".join(said)}</p>\n' if said else ""
 
 

@@ -20,7 +20,7 @@ from hpo.interrupts import is_interrupt
 from hpo.metrics import as_scorer
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
-from hpo.units import Metric, one_line, scorer_name
+from hpo.units import Metric, counted, one_line, scorer_name
 from hpo.version import __version__
 
 Scorer = str | Callable[..., float]
@@ -351,7 +351,8 @@ def _as_data(loaded: Any, name: str) -> Data:
     elif isinstance(loaded, tuple):
         if len(loaded) != 2:
             raise InvalidDefinition(
-                f"{name}: data() returned {len(loaded)} values: return X, (X, y) or hpo.Data(X, y, groups=...)"
+                f"{name}: data() returned {counted(len(loaded), 'value')}: "
+                "return X, (X, y) or hpo.Data(X, y, groups=...)"
             )
         data = Data(*loaded)
     else:

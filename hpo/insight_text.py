@@ -32,7 +32,7 @@ def show_importances(found: "Importances") -> None:
         header, columns = ["hyperparameter", "importance for the score"], ["metric"]
         if not found.frame["within_branch"].equals(found.frame["metric"]):
             header, columns = [*header, "with the best one's choices"], [*columns, "within_branch"]
-        header, columns = [*header, "for fit time"], [*columns, "fit_seconds"]
+        header, columns = [*header, "importance for fit time"], [*columns, "fit_seconds"]
         table(header, [[str(row["hyperparameter"]), *(share_text(row[c]) for c in columns)] for row in found.rows()])
     if len(found.frame) != 1:  # what is alone decides all
         say(found.note)

@@ -20,7 +20,7 @@ from hpo.errors import InvalidOption
 from hpo.hyperparameters import Categorical, Configuration, Float, Int
 from hpo.proposals import WorkingStudy
 from hpo.samplers import find_sampler
-from hpo.units import Metric
+from hpo.units import Metric, counted
 from hpo.varying import levels_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def landscape(run: "Run", names: Sequence[str]) -> Landscape:
     trials = run.database.optuna_trials(run.study_id)
     known = History(coordinates).look(trials)
     if len(known.rows) < _FEWEST:
-        raise InvalidOption(f"{run.name} has {len(known.rows)} trials: a belief needs {_FEWEST} or more")
+        raise InvalidOption(f"{run.name} has {counted(len(known.rows), 'trial')}: a belief needs {_FEWEST} or more")
     with threadpool_limits(1):
         belief = believe(coordinates, known, np.random.default_rng([run.name.seed, len(trials)]))
         places = [_places(coordinates, names[0], _N_PLACES, levels[0])]

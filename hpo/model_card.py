@@ -99,7 +99,7 @@ def _model_parameters(card: Card) -> list[str]:
     rest = card.parameters.iloc[_MOST_ROWS:]
     more = ["", f"And {counted(len(rest), 'row')} more ({rest['count'].sum():,})."] if len(rest) else []
     return [
-        f"Learned in training from the rows: {card.parameters['count'].sum():,} numbers.",
+        f"Learned in training from the rows: {card.parameters['count'].sum():,} in all.",
         "",
         *_table(["name", "meaning", "shape", "count"], rows, n_right=1),
         *more,
@@ -134,7 +134,7 @@ def _loading(card: Card) -> list[str]:
         f'model = hpo.load_model("FOLDER", digest="WHAT hpo export PRINTED"{more})',
         "```",
         "",
-        "The file is no pickle: loading it runs no code that came with it."
+        "The file is not a pickle: loading it runs no code that came with it."
         if is_safe
         else "The file is a pickle: loading it can run any code. Load it only if you trust where it comes from.",
         "",

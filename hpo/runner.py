@@ -1,5 +1,6 @@
 """Runs: from a request to its end."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.engine import InProcess
-from hpo.errors import InvalidOption, RunFailed
+from hpo.errors import InvalidOption, RunFailed, UnknownRun
 from hpo.interrupts import finishing_first
 from hpo.limits import Outcome, RunOptions, check_numbers, check_whole, check_workers
 from hpo.metrics import loss_doubt
@@ -28,7 +29,7 @@ from hpo.runs import Run
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.session import StudySession
 from hpo.terminator import check_terminator
-from hpo.units import format_duration
+from hpo.units import counted, format_duration
 
 _ONE_THREAD = "one_thread"  # attribute of a reference: whether fits on its split use one thread
 
@@ -121,6 +122,8 @@ def run(
     session = StudySession(definition, database, new_version=new_version)
     unchecked = session.check_stored([split], sampler=chosen.label, seed=seed)
     name = session.name(chosen.label, split, seed)
+    with contextlib.suppress(UnknownRun), session.database.locked(session.database.run_key(str(name))):
+        pass  # who records it now has the reference too: not to be waited for
     stored = session.database.run_attributes(str(name)).get("threads")
     if threads is not None and stored not in {None, threads}:
         raise InvalidOption(f"threads={threads}: {name} has {stored} and keeps them; leave the option out")
@@ -204,7 +207,8 @@ def _announcement(session: StudySession, sampler: Sampler, name: RunName, option
         size = session.definition.space.grid_size
         budget = size if options.trials is None else min(options.trials, size)
         n_left = max(budget - session.database.n_trials(str(name)), 0)
-        which = f"{budget} of {size} cells, in a seeded random order" if budget < size else f"{size} cells"
+        cells = counted(size, "cell")
+        which = f"{budget} of {cells}, in a seeded random order" if budget < size else cells
         seconds = n_left * (session.reference_seconds(name.split) or 0.0)
         more = ", and failed ones again" if options.retry_failed else ""
         return f"{name}: grid, {which}; {n_left} to evaluate{more}, about {format_duration(seconds)}"

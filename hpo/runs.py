@@ -306,8 +306,8 @@ class Run:
         changed = [name for name in _DECIDES_THE_MODEL if stored.get(f"hash_{name}", hashes[name]) != hashes[name]]
         if changed:
             raise StudyChanged(
-                f"{self.name.study} changed since {self.name} was made: {', '.join(changed)}; change it back to train "
-                "its models again"
+                f"{self.name.study} changed since {self.name} was made: {', '.join(changed)}; undo the change to "
+                "train its models again"
             )
 
     def __repr__(self) -> str:

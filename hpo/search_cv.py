@@ -35,7 +35,7 @@ from hpo.search_seeded import SeededTask
 from hpo.search_space import CandidateSpace
 from hpo.search_watched import fit_and_score_watched
 from hpo.splits import TEST_FOLD
-from hpo.units import format_duration, one_line
+from hpo.units import counted, format_duration, one_line
 
 if TYPE_CHECKING:
     import optuna
@@ -284,7 +284,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             announce(search.note)
         if self.verbose > 0:
             n = search.n_left
-            more = f"; {search.n_resumed} candidates of {search.name} were resumed" if search.n_resumed else ""
+            resumed = f"{counted(search.n_resumed, 'candidate')} of {search.name} "
+            resumed += "was resumed" if search.n_resumed == 1 else "were resumed"
+            more = f"; {resumed}" if search.n_resumed else ""
             print(f"Fitting {n_splits} folds for each of {n} candidates, totalling {n * n_splits} fits{more}")
 
     def _check_stored(self, search: SearchRun, fit: _Fit) -> None:

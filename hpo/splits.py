@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpo.errors import InvalidDefinition
 from hpo.fingerprint import fingerprint
+from hpo.units import counted
 
 Rows = NDArray[np.intp]
 ORDERS = ("shuffle", "group", "time")
@@ -192,8 +193,8 @@ def _check_groups(split: Split, groups: Any) -> None:
     n_groups = len(set(np.asarray(groups).tolist()))
     if isinstance(split, CrossValidation) and split.splitter is None and n_groups <= split.folds:
         raise InvalidDefinition(
-            f"{n_groups} groups cannot be dealt into {split.folds} folds beside the test rows, as a group stays whole: "
-            "use fewer folds, test=0, or data with more groups"
+            f"{counted(n_groups, 'group')} cannot be dealt into {split.folds} folds beside the test rows, as a group "
+            "stays whole: use fewer folds, test=0, or data with more groups"
         )
 
 
@@ -227,7 +228,7 @@ def _check_splitter(split: CrossValidation) -> None:
 
     if not hasattr(split.splitter, "split"):
         raise InvalidDefinition(
-            f"splitter={split.splitter!r} is no scikit-learn splitter: it has no split(X, y, groups)"
+            f"splitter={split.splitter!r} is not a scikit-learn splitter: it has no split(X, y, groups)"
         )
     wanted = None
     if isinstance(split.splitter, TimeSeriesSplit):

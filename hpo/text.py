@@ -242,9 +242,9 @@ def show_run(run: "Run", trial: "Trial | None", learned: "Learned | str | None" 
     for name in ("train_score", "fit_seconds", "score_seconds", "sampler_seconds", "n_model_parameters"):
         if name not in trials:  # no trial has it
             trials[name] = math.nan
-    states = ", ".join(f"{count} {state}" for state, count in trials["state"].value_counts().items())
+    states = ", ".join(f"{count} {_STATES[state]}" for state, count in trials["state"].value_counts().items())
     seconds = trials[["fit_seconds", "score_seconds", "sampler_seconds"]].sum()
-    say(f"{run.name}: {states or 'no trials'} of {run.attributes['budget']}")
+    say(f"{run.name}: {len(trials)} of {run.attributes['budget']} trials{f', {states}' if states else ''}")
     parts = {name: rough_text(seconds[f"{name}_seconds"], 3) for name in ("fit", "score", "sampler")}
     say(f"seconds: {', '.join(f'{name} {text}' for name, text in parts.items())}")
     if run.has_success:
@@ -288,6 +288,7 @@ def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" =
         say(trial.attributes["traceback"])
 
 
+_STATES = {"COMPLETE": "complete", "FAIL": "failed", "PRUNED": "pruned"}
 _MOST_WARNINGS = 8  # that are shown
 _FOREIGN = {"minimize": "lower is better", "maximize": "higher is better", None: "several", "not_set": "-"}
 

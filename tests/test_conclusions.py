@@ -238,7 +238,7 @@ def test_what_other_test_rows_could_turn_round_is_not_worth_it():
     )  # fmt: skip
     assert worth_of(lucky)["verdict"] == "inconclusive"
     said = lucky.sentences()[0]
-    assert said.startswith("Too early to say whether tuning is worth it on study")
+    assert said.startswith("Too early to say whether tuning study is worth it")
     assert "could be 0; more repetitions would not tell, more test rows might" in said
     assert lucky.verdicts["verdict"].tolist() == ["real"]  # between two that are tuned the rows' luck cancels
 

@@ -57,7 +57,7 @@ def _worth(comparison: "Comparison") -> str:
         return f"Tuning does harm on {study}: {numbers}; it is better in {share} only."
     if verdict in {"equivalent", "no difference"}:
         return f"Tuning makes no difference that matters on {study}: {numbers}."
-    return f"Too early to say whether tuning is worth it on {study}: {numbers}, better in {share}; {_doubt(row)}."
+    return f"Too early to say whether tuning {study} is worth it: {numbers}, better in {share}; {_doubt(row)}."
 
 
 def _held_out(comparison: "Comparison", sampler: str, against: str) -> tuple[str, str, str]:
@@ -99,8 +99,11 @@ def _doubt(row: dict[str, Any]) -> str:
         return f"{row['reason']}{rows}"
     if low > _MOST_REPETITIONS:
         return f"{row['reason']}; plan for more than {_MOST_REPETITIONS} repetitions"
-    most = f"more than {_MOST_REPETITIONS}" if high > _MOST_REPETITIONS else f"{high:.0f}"
-    return f"{row['reason']}; plan for {low:.0f} to {most} repetitions"
+    if high > _MOST_REPETITIONS:
+        return f"{row['reason']}; plan for {low:.0f} repetitions or more, perhaps beyond {_MOST_REPETITIONS}"
+    if f"{low:.0f}" == f"{high:.0f}":
+        return f"{row['reason']}; plan for about {low:.0f} repetitions"
+    return f"{row['reason']}; plan for {low:.0f} to {high:.0f} repetitions"
 
 
 def _is_luck(row: dict[str, Any]) -> bool:
@@ -263,10 +266,14 @@ def _of_samplers(comparison: "Comparison") -> list[str]:
         name, n_trials = row["sampler"], row["trials"]
         if n_trials < row["repetitions"] * plan.trials:
             said.append(f"{name} ran out of configurations before its budget: its curve is held flat")
-        if row["distinct"] < n_trials:
-            said.append(f"{n_trials - row['distinct']} of {n_trials} trials of {name} repeat a configuration")
+        n_again = n_trials - row["distinct"]
+        if n_again:
+            verb = "repeats" if n_again == 1 else "repeat"
+            said.append(f"{n_again} of {n_trials} trials of {name} {verb} a configuration")
         if row["failed"]:
-            said.append(f"{row['failed']} of {n_trials} trials of {name} failed: they count, and are never the best")
+            said.append(
+                f"{row['failed']} of {n_trials} trials of {name} failed: they use budget, and are never the best"
+            )
     said += [f"{first} and {second} propose the same trials: check their seeds" for first, second in comparison.twins()]
     return said
 
