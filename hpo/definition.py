@@ -150,15 +150,25 @@ class StudyDefinition:
         if not (hasattr(self.estimator, "fit") and hasattr(self.estimator, "set_params")) or isinstance(
             self.estimator, type
         ):
-            raise InvalidDefinition(
-                f"{self.name}: estimator is {self.estimator!r}; give a scikit-learn estimator, "
-                "or a function params -> estimator"
-            )
+            raise InvalidDefinition(f"{self.name}: estimator is {self._no_estimator()}")
         for configuration in [self.reference_used(), *map(self.space.use, self.space.witnesses())]:
             try:
                 self.build(configuration)
             except (ValueError, AttributeError, TypeError, RuntimeError) as error:  # the last: a changed argument
                 raise InvalidDefinition(f"{self.name}: {one_line(error) or type(error).__name__}") from error
+
+    def _no_estimator(self) -> str:
+        """What is in the place of the estimator, and what to give instead."""
+        given = self.estimator
+        if isinstance(given, type):
+            return f"the class {given.__name__}: give an instance, {given.__name__}()"
+        if hasattr(given, "fit"):
+            kind = type(given).__name__
+            return (
+                f"a {kind}, which has no set_params: derive {kind} from sklearn.base.BaseEstimator, or give a function "
+                "params -> estimator"
+            )
+        return f"{given!r}; give a scikit-learn estimator, or a function params -> estimator"
 
     @property
     def is_function(self) -> bool:

@@ -18,7 +18,7 @@ from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.engine import InProcess
 from hpo.errors import InvalidOption, RunFailed, UnknownRun
 from hpo.interrupts import finishing_first
-from hpo.limits import Outcome, RunOptions, check_numbers, check_whole, check_workers
+from hpo.limits import MOST_WORKERS, Outcome, RunOptions, check_numbers, check_whole, check_workers
 from hpo.metrics import loss_doubt
 from hpo.optuna_studies import Callback, check_callbacks
 from hpo.origin import find_in
@@ -109,7 +109,7 @@ def run(
     )  # fmt: skip
     workers = check_workers(workers)
     if threads is not None:
-        threads = check_whole("threads", threads)
+        threads = check_whole("threads", threads, most=MOST_WORKERS)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
     definition = find_in(study, database)
     check_suitable(chosen, definition)

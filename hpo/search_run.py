@@ -448,7 +448,7 @@ class SearchRun:
         seconds, limit = evaluation.fit_seconds + evaluation.score_seconds, self.trial_timeout
         if evaluation.value is None or limit is None or seconds <= limit:
             return evaluation
-        error = f"TrialTimeout: its folds took {format_duration(seconds)} together"
+        error = f"TrialTimeout: its folds took {format_duration(seconds)} together (SearchCV interrupts no fit)"
         return replace(evaluation, value=None, error=error)
 
     def _record(self, record: TrialRecord) -> None:

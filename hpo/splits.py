@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -295,7 +296,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _check_fraction(name: str, fraction: Any, *, smallest_is_allowed: bool) -> None:
-    is_number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool) and math.isfinite(fraction)
+    is_number = isinstance(fraction, Real) and not isinstance(fraction, bool) and math.isfinite(fraction)
     if not is_number or not (0 <= fraction < 1) or (fraction == 0 and not smallest_is_allowed):
         allowed = "from 0 up to, not including, 1" if smallest_is_allowed else "between 0 and 1, both excluded"
         raise InvalidDefinition(f"{name}={fraction!r} is not a fraction: give a number {allowed}")
