@@ -68,16 +68,27 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
         return added
 
     studies = add("studies", "list the studies that can be run by name")
-    studies.add_argument("--copy", metavar="NAME", help="copy a study, to start from")
-    studies.add_argument("--to", metavar="FILE.py", help="where the copy goes; default: studies/ here")
+    studies.add_argument("--copy", metavar="NAME", help="copy this study, to start from (default: list all)")
+    studies.add_argument("--to", metavar="FILE.py", help="file of the copy (default: studies/NAME.py here)")
 
     new = add("new", "generate a ready-to-run study script for your CSV file")
-    new.add_argument("name", metavar="NAME", help="of the study")
-    new.add_argument("--csv", metavar="FILE", required=True, help="the data: a header and one row for each example")
-    new.add_argument("--target", metavar="COLUMN", required=True, help="what is to be predicted")
-    new.add_argument("--task", choices=("classification", "regression"), help="default: as the target's values say")
-    new.add_argument("--dates", action="store_true", help="learn from year, month and weekday of dates")
-    new.add_argument("--to", metavar="FILE.py", help="where the script goes; default: studies/NAME.py here")
+    new.add_argument("name", metavar="NAME", help="name of the study")
+    new.add_argument(
+        "--csv",
+        metavar="FILE",
+        required=True,
+        help="file with the data: a header and one row for each example (required)",
+    )
+    new.add_argument("--target", metavar="COLUMN", required=True, help="column that is to be predicted (required)")
+    new.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="kind of target (default: classes for text and up to ten whole numbers, else regression)",
+    )
+    new.add_argument(
+        "--dates", action="store_true", help="learn from year, month and weekday of dates (default: leave dates out)"
+    )
+    new.add_argument("--to", metavar="FILE.py", help="file of the script (default: studies/NAME.py here)")
 
     run = add("run", "run a study with one sampler, or resume it, up to its budget")
     run.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")
@@ -85,78 +96,108 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
 
     compare = add("compare", "compare samplers on a study: run what is missing, then report")
     compare.add_argument("studies", metavar="STUDY", nargs="+", help="a study's name, or the path of a script")
-    compare.add_argument("--samplers", default="grid,random,tpe", metavar="A,B", help="default: %(default)s")
-    compare.add_argument("--repetitions", type=int, metavar="N", help=f"default: {FULL['repetitions']}")
+    compare.add_argument(
+        "--samplers", default="grid,random,tpe", metavar="A,B", help="samplers to compare (default: %(default)s)"
+    )
+    compare.add_argument(
+        "--repetitions",
+        type=int,
+        metavar="N",
+        help=f"how often each sampler runs, with a new split and seed each time (default: {FULL['repetitions']})",
+    )
     compare.add_argument(
         "--until-known",
         action="store_true",
-        help="stop as soon as every question has an answer; --repetitions is then the most (default: 100)",
+        help=f"stop as soon as every question has an answer; --repetitions is then the most (default: {MOST})",
     )
     compare.add_argument(
         "--pool",
         type=int,
         default=1,
         metavar="N",
-        help="N times the random trials on each split, to know sooner what random search would need",
+        help="run N times the random trials on each split, to know sooner what random search would need "
+        "(default: %(default)s)",
     )
-    compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run; default: {FULL['trials']}")
+    compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run (default: {FULL['trials']})")
     compare.add_argument(
-        "--baseline", default="random", metavar="SAMPLER", help="default: %(default)s; none compares all pairs"
+        "--baseline",
+        default="random",
+        metavar="SAMPLER",
+        help="sampler that the others are compared with; none compares all pairs (default: %(default)s)",
     )
     compare.add_argument(
-        "--margin", type=float, metavar="M", help="smallest difference that matters, in the metric's units"
+        "--margin",
+        type=float,
+        metavar="M",
+        help="smallest difference that matters, in the metric's units (default: the study's)",
     )
     compare.add_argument(
         "--resplit",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="new training and validation rows in each repetition (default), or one split for all",
+        help="deal training and validation rows anew in each repetition, or use one split for all (default: anew)",
     )
     _add_workers(compare, default="all cores")
-    compare.add_argument("--quick", action="store_true", help="5 repetitions of 20 trials, no verdict, no test")
+    compare.add_argument(
+        "--quick", action="store_true", help="run 5 repetitions of 20 trials, without verdict and test"
+    )
     compare.add_argument("--no-test", action="store_true", help="leave the sealed test rows sealed")
-    compare.add_argument("--no-run", action="store_true", help="only report what the database has")
-    compare.add_argument("--output", metavar="FILE.html", help="also write a page that opens offline")
-    compare.add_argument("--figures", metavar="DIR", help="also write each figure as PNG and SVG")
-    compare.add_argument("--json", action="store_true", help="print the table as JSON")
+    compare.add_argument("--no-run", action="store_true", help="report what the database has, and run nothing")
+    compare.add_argument("--output", metavar="FILE.html", help="also write a page that opens offline (default: none)")
+    compare.add_argument("--figures", metavar="DIR", help="also write each figure as PNG and SVG (default: none)")
+    compare.add_argument("--json", action="store_true", help="print the result as JSON, not as text")
     _add_common(compare, timeout=True, progress=True, new_version=True)
     _group(compare)
 
     listing = add("list", "list the runs: trials, best value, seconds, state")
-    listing.add_argument("--study", metavar="NAME", help="only runs of this study: its name, or the path of a script")
+    listing.add_argument(
+        "--study", metavar="NAME", help="list only runs of this study, by name or script (default: all)"
+    )
     _add_output(listing)
 
     show = add("show", "show a run: hyperparameters and model parameters of its best trial, or of another")
     show.add_argument(
         "run", metavar="RUN", help="a run, as in digits-mlp/tpe/split0-seed0, or a study: then its best run on split 0"
     )
-    show.add_argument("--trial", type=int, metavar="N", help="one trial with all that is stored with it")
     show.add_argument(
-        "--study", metavar="STUDY", help="name or script of the run's study, where its name is not enough"
+        "--trial", type=int, metavar="N", help="show this trial with all that is stored with it (default: the best)"
     )
-    show.add_argument("--no-refit", action="store_true", help="train nothing: hyperparameters alone")
+    show.add_argument(
+        "--study", metavar="STUDY", help="name or script of the run's study (default: what the database remembers)"
+    )
+    show.add_argument("--no-refit", action="store_true", help="train nothing, and show hyperparameters alone")
     _add_questions(show)
     _add_output(show)
 
     trying = add("try", "try one configuration by hand; it is recorded as a trial of the run STUDY/manual/split0-seed0")
     trying.add_argument("study", metavar="STUDY", help="a study's name, or the path of a script")
-    trying.add_argument("assignments", metavar="NAME=VALUE", nargs="*", help="others are as in the reference")
     trying.add_argument(
-        "--split", type=int, default=0, metavar="N", help="which train/validation split to use; default: %(default)s"
+        "assignments",
+        metavar="NAME=VALUE",
+        nargs="*",
+        help="a hyperparameter and its value; those left out are as in the reference",
     )
-    trying.add_argument("--json", action="store_true", help="print the result as JSON")
+    trying.add_argument(
+        "--split", type=int, default=0, metavar="N", help="which train/validation split to use (default: %(default)s)"
+    )
+    trying.add_argument("--json", action="store_true", help="print the result as JSON, not as text")
     _add_common(trying, new_version=True)
 
     export = add("export", "write the final model: the best configuration, trained, tested, with a model card")
     export.add_argument("what", metavar="RUN", help="a run, or a study: then its best run on split 0")
-    export.add_argument("path", metavar="PATH", help="the folder to make")
+    export.add_argument("path", metavar="PATH", help="folder to make")
     export.add_argument(
-        "--format", default="skops", choices=("skops", "joblib"), help="joblib is a pickle; default: %(default)s"
+        "--format",
+        default="skops",
+        choices=("skops", "joblib"),
+        help="how the model is stored; joblib is a pickle (default: %(default)s)",
     )
-    export.add_argument("--force", action="store_true", help="replace a model that is there")
+    export.add_argument("--force", action="store_true", help="replace a model that is there already")
     export.add_argument("--no-test", action="store_true", help="leave the sealed test rows sealed")
-    export.add_argument("--study", metavar="STUDY", help="name or script of the run's study")
-    export.add_argument("--json", action="store_true", help="print what was written as JSON")
+    export.add_argument(
+        "--study", metavar="STUDY", help="name or script of the run's study (default: what the database remembers)"
+    )
+    export.add_argument("--json", action="store_true", help="print what was written as JSON, not as text")
     _add_common(export)
 
     doctor = add("doctor", "check the database: what is wrong, and the command that mends it")
@@ -168,17 +209,24 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     )
 
     delete = add("delete", "delete a run, after asking")
-    delete.add_argument("run", metavar="RUN", help="as in digits-mlp/tpe/split0-seed0")
-    delete.add_argument("--yes", action="store_true", help="do not ask")
+    delete.add_argument("run", metavar="RUN", help="a run, as in digits-mlp/tpe/split0-seed0")
+    delete.add_argument("--yes", action="store_true", help="delete without asking")
     _add_common(delete)
 
     dashboard = add("dashboard", "browse the study database with optuna-dashboard")
-    dashboard.add_argument("--host", default="127.0.0.1", metavar="NAME", help="default: %(default)s, this machine")
-    dashboard.add_argument("--port", type=int, help="default: 8080, or a free one where that is taken")
-    dashboard.add_argument("--token", help="what a browser must know; generated where other machines reach the server")
-    dashboard.add_argument("--open", action="store_true", help="open it in the browser")
     dashboard.add_argument(
-        "--writable", action="store_true", help="let the browser change the database; default: read-only"
+        "--host",
+        default="127.0.0.1",
+        metavar="NAME",
+        help="address to listen on (default: %(default)s, this machine alone)",
+    )
+    dashboard.add_argument("--port", type=int, metavar="N", help="port to listen on (default: 8080, or a free one)")
+    dashboard.add_argument(
+        "--token", help="what a browser must know (default: none on this machine, generated beyond it)"
+    )
+    dashboard.add_argument("--open", action="store_true", help="open the page in the browser")
+    dashboard.add_argument(
+        "--writable", action="store_true", help="let the browser change the database (default: read-only)"
     )
     _add_common(dashboard)
 
@@ -188,29 +236,38 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``hpo run``."""
-    parser.add_argument("--sampler", default="tpe", metavar="NAME", help="as hpo samplers lists; default: %(default)s")
-    parser.add_argument("--pruner", metavar="NAME", help="ends hopeless trials early, as hpo samplers lists")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="sampler seed; default: %(default)s")
     parser.add_argument(
-        "--split", type=int, default=0, metavar="N", help="which train/validation split to use; default: %(default)s"
+        "--sampler",
+        default="tpe",
+        metavar="NAME",
+        help="what proposes trials, as hpo samplers lists (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pruner", metavar="NAME", help="what ends hopeless trials early, as hpo samplers lists (default: none)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="sampler seed (default: %(default)s)")
+    parser.add_argument(
+        "--split", type=int, default=0, metavar="N", help="which train/validation split to use (default: %(default)s)"
     )
     parser.add_argument(
         "--trials",
         type=int,
         metavar="N",
-        help="total for the run, not the number to add; default: 50, or the whole grid",
+        help="total for the run, not the number to add (default: 50, or the whole grid)",
     )
     parser.add_argument(
         "--target",
         type=float,
         metavar="VALUE",
-        help="stop once the best score reaches VALUE (give errors as positive numbers, as displayed)",
+        help="stop once the best score reaches VALUE; give errors as positive numbers, as displayed (default: none)",
     )
-    parser.add_argument("--patience", type=int, metavar="N", help="stop after N trials without a better one")
+    parser.add_argument(
+        "--patience", type=int, metavar="N", help="stop after N trials without a better one (default: none)"
+    )
     parser.add_argument(
         "--walltime",
         metavar="DURATION",
-        help="stop once its trials took this long in all, over every resumption: 30m, 8h",
+        help="stop once the trials took 30m, 8h in all, over every resumption (default: none)",
     )
     parser.add_argument(
         "--terminator",
@@ -222,7 +279,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=int,
         metavar="N",
-        help="threads of each evaluation; 1 is often faster on a busy machine (default: the cores of each worker)",
+        help="threads of each evaluation (default: the cores of each worker, or 1 where that is measured to be faster)",
     )
     parser.add_argument(
         "--lag",
@@ -230,11 +287,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many unfinished trials the sampler may ignore when proposing the next (default: first --workers)",
     )
-    parser.add_argument("--retry-failed", action="store_true", help="try failed cells of the grid again")
+    parser.add_argument("--retry-failed", action="store_true", help="evaluate failed cells of the grid again")
     parser.add_argument(
         "--no-reuse", action="store_true", help="do not reuse earlier results for identical configurations"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, not as text")
     _add_common(parser, timeout=True, progress=True, new_version=True)
     _group(parser)
 
@@ -251,22 +308,37 @@ def _group(parser: argparse.ArgumentParser) -> None:
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
     """What can be asked of a run with ``hpo show``."""
-    parser.add_argument("--curve", metavar="NAME", help="validation curve: the best trial with NAME varied (trains it)")
     parser.add_argument(
-        "--surrogate", metavar="NAME", nargs="+", help="what the optimizer believes over one or two hyperparameters"
+        "--curve", metavar="NAME", help="show the validation curve: the best trial with NAME varied (trains it)"
     )
-    parser.add_argument("--training", action="store_true", help="loss of the best trial in each epoch (trains it)")
+    parser.add_argument(
+        "--surrogate",
+        metavar="NAME",
+        nargs="+",
+        help="show what the optimizer believes over one or two hyperparameters",
+    )
+    parser.add_argument(
+        "--training", action="store_true", help="show the loss of the best trial in each epoch (trains it)"
+    )
     parser.add_argument(
         "--cost",
         metavar="COST",
         nargs="?",
         const="fit_seconds",
-        help="score against cost: fit_seconds (default), predict_seconds, peak_memory_mb or model_size_mb",
+        help="show score against cost: predict_seconds, peak_memory_mb, model_size_mb or fit_seconds (default)",
     )
     parser.add_argument(
-        "--select", metavar="RULE", help="best, one-se (cheapest within one standard error), or fastest with --margin"
+        "--select",
+        metavar="RULE",
+        help="select a trial: best, one-se (cheapest within one standard error), or fastest with --margin "
+        "(default: best where a --max is given)",
     )
-    parser.add_argument("--margin", type=float, metavar="M", help="how much worse the fastest may be, in the metric")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="M",
+        help="how much worse the fastest may be, in the metric's units (needed by fastest)",
+    )
     for name, unit in (("fit", "SECONDS"), ("predict", "SECONDS"), ("peak-memory", "SIZE"), ("model-size", "SIZE")):
         words = {"fit": "fit", "predict": "predict", "peak-memory": "peak memory", "model-size": "size of the model"}
         ending = "seconds" if unit == "SECONDS" else "mb"
@@ -274,44 +346,54 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
             f"--max-{name}-seconds" if unit == "SECONDS" else f"--max-{name}",
             dest=f"max_{name.replace('-', '_')}_{ending}",
             metavar=unit,
-            help=f"with --select: only trials below this {words[name]}{' time' if unit == 'SECONDS' else ''}",
+            help=f"select only trials below this {words[name]}{' time' if unit == 'SECONDS' else ''} (default: any)",
         )
-    parser.add_argument("--figure", metavar="FILE", help="also draw it as FILE.html, .png, .svg or .pdf")
+    parser.add_argument(
+        "--figure", metavar="FILE", help="also draw what is shown as FILE.html, .png, .svg or .pdf (default: none)"
+    )
 
 
 def _add_workers(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--workers",
         metavar="N",
-        help=f"number of parallel evaluations, or dask://HOST:8786; default: {default}",
+        help=f"number of parallel evaluations, or dask://HOST:8786 (default: {default})",
     )
-    parser.add_argument("--trial-timeout", metavar="DURATION", help="kill a trial after 90s, 30m, 8h; it fails")
-    parser.add_argument("--trial-memory", metavar="SIZE", help="a trial that takes more than 500MB, 2GB fails")
+    parser.add_argument(
+        "--trial-timeout", metavar="DURATION", help="kill a trial after 90s, 30m, 8h; it fails (default: never)"
+    )
+    parser.add_argument(
+        "--trial-memory", metavar="SIZE", help="kill a trial that takes more than 500MB, 2GB; it fails (default: any)"
+    )
 
 
 def _add_common(
     parser: argparse.ArgumentParser, *, timeout: bool = False, progress: bool = False, new_version: bool = False
 ) -> None:
     parser.add_argument(
-        "--database", metavar="URL", help="URL or file; default: the environment's HPO_DATABASE, or hpo.db here"
+        "--database",
+        metavar="URL",
+        help="URL or file of the study database (default: the environment's HPO_DATABASE, or hpo.db here)",
     )
     if timeout:
-        parser.add_argument("--timeout", metavar="DURATION", help="begin no trial after 90s, 30m, 8h; exit code 75")
+        parser.add_argument(
+            "--timeout", metavar="DURATION", help="begin no trial after 90s, 30m, 8h; exit code 75 (default: never)"
+        )
     if progress:
         parser.add_argument(
-            "--trust-database", action="store_true", help="a sampler of your own may run what it stored as pickles"
+            "--trust-database", action="store_true", help="let a sampler of your own run what it stored as pickles"
         )
         parser.add_argument(
             "--progress",
             default="auto",
             choices=("auto", "bar", "lines", "none"),
-            help="a live bar, a line a minute, or nothing; default: a bar in a terminal, else lines",
+            help="show a live bar, a line a minute, or nothing (default: a bar in a terminal, else lines)",
         )
     if new_version:
         parser.add_argument("--new-version", action="store_true", help="begin a new version of a changed study")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", metavar="FILE", help="write it to FILE.csv, FILE.json or FILE.parquet")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--output", metavar="FILE", help="write FILE.csv, FILE.json or FILE.parquet (default: none)")
+    parser.add_argument("--json", action="store_true", help="print JSON, not text")
     _add_common(parser)

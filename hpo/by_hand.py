@@ -122,7 +122,7 @@ def try_configuration(
         finishing_first() as interrupts,
     ):
         driver = Driver(session, engine, options, interrupts, shown)
-        driver.evaluate_reference(split)
+        driver.evaluate_reference(split, threads)
         loop = driver.drive_one(Job(name, None, threads=threads, by_hand=choice.configuration))
     if interrupts.requested:
         raise KeyboardInterrupt
@@ -172,7 +172,7 @@ def parse_assignments(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise InvalidOption(f"{text!r} is no hyperparameter and value: write name=value")
+            raise InvalidOption(f"{text!r} is not a hyperparameter and its value: write name=value")
         if name.strip() in found:
             raise InvalidOption(f"{name.strip()} is given twice, as {found[name.strip()]} and {value.strip()}")
         found[name.strip()] = value.strip()

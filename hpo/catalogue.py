@@ -100,7 +100,7 @@ def load_script(path: Path) -> StudyDefinition:
     name = f"hpo_study_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UnknownStudy(f"{path} is no Python script: its name must end in .py")
+        raise UnknownStudy(f"{path} is not a Python script: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     setattr(module, STUDY_MARK, True)
     sys.modules[name] = module

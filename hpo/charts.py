@@ -14,6 +14,7 @@ from hpo.comparison.report import Section, page
 from hpo.errors import InvalidOption
 from hpo.figures.figure import COLORS, Axis, Band, Figure, Label, Look, Mark, Panel, Points, Rule
 from hpo.figures.figure import Line as LineMark
+from hpo.units import digits_apart, number_text
 
 _N_LETTERS = 15  # of a line in a terminal; more would hide it
 
@@ -105,9 +106,12 @@ class Chart:
         figure.x_label, figure.y_label = self.x_label, self.y_label
         figure.origin = False
         figure.set_x_limits(*_limits([x for x, _ in points], margin=0.05 if self.ticks else 0.0))
-        figure.set_y_limits(*_limits([y for _, y in points], margin=0.05))
+        bottom, top = _limits([y for _, y in points], margin=0.05)
+        figure.set_y_limits(bottom, top)
         figure.x_ticks_fkt = self._ticks()
-        figure.y_ticks_fkt = lambda value, _: f"{value:>9.4g}"
+        rows = [bottom + (top - bottom) * i / figure.height for i in range(figure.height + 1)]
+        digits = digits_apart(rows, 3)
+        figure.y_ticks_fkt = lambda value, _: f"{number_text(value, digits):>9}"
         letters = _letters([line.name for line in self.lines])
         for line, letter, name in reversed([*zip(self.lines, letters, _TERMINAL_COLORS, strict=False)]):
             known = [(scale(x), y) for x, y in _known(line)]

@@ -69,7 +69,8 @@ def _guarded(call: Callable[[], int], again: str) -> int:
             Interrupts.is_cut_off = isinstance(error, ClusterLost)
             return error.exit_code
         except KeyboardInterrupt:
-            _complain(f"hpo: interrupted; what was recorded is kept. To go on: {again}")
+            kept = "; what was recorded is kept" if Interrupts.has_recorded else " before anything new was recorded"
+            _complain(f"hpo: interrupted{kept}. To go on: {again}")
             return INTERRUPTED
         except BrokenPipeError:  # the reader of our output went away, as head does
             discard_output()

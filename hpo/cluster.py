@@ -158,7 +158,7 @@ class Workers:
                 if not is_said and not attendance.left_out:
                     is_said = True
                     limit = format_duration(_SECONDS_WITHOUT_WORKERS)
-                    wanted = f"waiting {limit} for the first, as of dask worker {_tcp(address)}"
+                    wanted = f"waiting {limit} for the first: start one with dask worker {_tcp(address)}"
                     self._note(f"{address} has no workers yet; {wanted}")
             self._check_that_workers_come()
             time.sleep(0.1)

@@ -220,7 +220,7 @@ def _progress(standing: Standing) -> str:
         shown = ", ".join(f"{_run_link(run, str(run.name))} {run.n_told} of {run.budget} trials" for run in held[:8])
         said.append(f"In progress: {shown}{', ...' if len(held) > 8 else ''}.")
     if standing.labels and len(standing.complete) < len(standing.pairs):
-        said.append(f"{len(standing.complete)} of {counted(len(standing.pairs), 'repetition')} begun are complete.")
+        said.append(f"{counted(len(standing.pairs), 'repetition')} begun, {len(standing.complete)} complete.")
     return f'<p class="progress">{" ".join(said)}</p>\n' if said else ""
 
 
@@ -232,10 +232,10 @@ def _runs(standing: Standing) -> str:
         own = [standing.run(label, pair) for label in standing.labels]
         there = [run for run in own if run is not None]
         side = _link(_compare_address(there), "side by side") if len(there) > 1 else ""
-        rows.append([_place(pair), *(_cell(standing, run) for run in own), side])
+        rows.append([_place(pair), *(_cell(standing, run, there) for run in own), side])
     compared = {run.study_id for run in _begun(standing, standing.pairs)}
     others = [run for run in standing.runs if run.study_id not in compared]
-    listed = "".join(f"<li>{_run_link(run, str(run.name))}: {_cell(standing, run)}</li>" for run in others)
+    listed = "".join(f"<li>{_run_link(run, str(run.name))}: {_cell(standing, run, [run])}</li>" for run in others)
     left = "".join(f"<li>{escape(reason)}</li>" for reason in standing.left_out)
     caption = f"Best {standing.metric.label} of each run; every number leads to its run"
     return (
@@ -251,10 +251,10 @@ def _place(pair: Pair) -> str:
     return f"split {pair[0]}, seed {pair[1]}"
 
 
-def _cell(standing: Standing, run: StoredRun | None) -> str:
+def _cell(standing: Standing, run: StoredRun | None, beside: Sequence[StoredRun]) -> str:
     if run is None:
         return "-"
-    value = run.metric.text(run.best)
+    value = run.metric.text(run.best, beside=[other.best for other in beside])
     is_done = run.is_done(standing.trials or run.budget)
     return _run_link(run, value) + ("" if is_done else f" ({run.n_told} of {run.budget})")
 

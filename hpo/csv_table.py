@@ -62,7 +62,7 @@ def read_table(path: Path, target: str | None = None) -> CsvTable:
             return _with_classes(path, _read(path, options), target)
         except UnicodeError:
             continue
-    raise InvalidOption(f"{path} is no text in UTF-8, UTF-16 or Windows-1252: save it as CSV in UTF-8")
+    raise InvalidOption(f"{path} is not text in UTF-8, UTF-16 or Windows-1252: save it as CSV in UTF-8")
 
 
 def _head(path: Path) -> bytes:
@@ -74,7 +74,7 @@ def _head(path: Path) -> bytes:
     if not head.strip():
         raise InvalidOption(f"{path} is empty")
     if b"\0" in head and not _is_utf16(head):
-        raise InvalidOption(f"{path} is no CSV file: it has bytes that no text has")
+        raise InvalidOption(f"{path} is not a CSV file: it has bytes that text cannot have")
     return head
 
 

@@ -20,7 +20,7 @@ from hpo.interrupts import is_interrupt
 from hpo.metrics import as_scorer
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
-from hpo.units import Metric, one_line, scorer_name
+from hpo.units import Metric, counted, one_line, scorer_name
 from hpo.version import __version__
 
 Scorer = str | Callable[..., float]
@@ -150,15 +150,25 @@ class StudyDefinition:
         if not (hasattr(self.estimator, "fit") and hasattr(self.estimator, "set_params")) or isinstance(
             self.estimator, type
         ):
-            raise InvalidDefinition(
-                f"{self.name}: estimator is {self.estimator!r}; give a scikit-learn estimator, "
-                "or a function params -> estimator"
-            )
+            raise InvalidDefinition(f"{self.name}: estimator is {self._no_estimator()}")
         for configuration in [self.reference_used(), *map(self.space.use, self.space.witnesses())]:
             try:
                 self.build(configuration)
             except (ValueError, AttributeError, TypeError, RuntimeError) as error:  # the last: a changed argument
                 raise InvalidDefinition(f"{self.name}: {one_line(error) or type(error).__name__}") from error
+
+    def _no_estimator(self) -> str:
+        """What is in the place of the estimator, and what to give instead."""
+        given = self.estimator
+        if isinstance(given, type):
+            return f"the class {given.__name__}: give an instance, {given.__name__}()"
+        if hasattr(given, "fit"):
+            kind = type(given).__name__
+            return (
+                f"a {kind}, which has no set_params: derive {kind} from sklearn.base.BaseEstimator, or give a function "
+                "params -> estimator"
+            )
+        return f"{given!r}; give a scikit-learn estimator, or a function params -> estimator"
 
     @property
     def is_function(self) -> bool:
@@ -351,7 +361,8 @@ def _as_data(loaded: Any, name: str) -> Data:
     elif isinstance(loaded, tuple):
         if len(loaded) != 2:
             raise InvalidDefinition(
-                f"{name}: data() returned {len(loaded)} values: return X, (X, y) or hpo.Data(X, y, groups=...)"
+                f"{name}: data() returned {counted(len(loaded), 'value')}: "
+                "return X, (X, y) or hpo.Data(X, y, groups=...)"
             )
         data = Data(*loaded)
     else:

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpo.units import Metric
+from hpo.units import Metric, rough_text
 
 OVERFIT, UNDERFIT, FITS_WELL, CANNOT_TELL = "overfit", "underfit", "fits well", "cannot tell"
 VERDICTS = (OVERFIT, UNDERFIT, FITS_WELL, CANNOT_TELL)
@@ -69,13 +69,12 @@ class Diagnosis:
 
     def sentence(self, metric: Metric) -> str:
         """One sentence for people: the verdict, its numbers, and what it rests on."""
-        numbers = (
-            f"{metric.label} {metric.text(self.train)} on training rows, {metric.text(self.validation)} on validation"
-        )
+        train, validation, dummy = metric.texts([self.train, self.validation, self.dummy])
+        numbers = f"{metric.label} {train} on training rows, {validation} on validation"
         if math.isfinite(self.dummy):
-            numbers += f", {metric.text(self.dummy)} from a dummy"
+            numbers += f", {dummy} from a dummy"
         if math.isfinite(self.gap_margin):
-            numbers += f"; gap {self.gap:.2g} ± {self.gap_margin:.2g} over {self.n_folds} {self.folds}"
+            numbers += f"; gap {rough_text(self.gap)} ± {rough_text(self.gap_margin)} over {self.n_folds} {self.folds}"
         return f"{self.verdict}; {self.reason} ({numbers})"
 
 

@@ -139,7 +139,7 @@ def _definition(database: StudyDatabase, study: str) -> Iterator[Finding]:
         changed = ", ".join(key for key in ours if latest.get(key) != ours[key])
         yield Finding(
             f"{study} changed since its runs were made: {changed}",
-            f"{_anew(definition, database)}, or change it back",
+            f"{_anew(definition, database)}, or undo the change",
         )
 
 
@@ -173,5 +173,5 @@ def _outcomes(database: StudyDatabase, study: str, rows: list[dict[str, Any]]) -
         if found is not None and not found.holds:
             yield Finding(
                 f"{study} no longer gives its stored scores: {found.sentence}",
-                f"{_anew(definition, database)}, or undo what changed",
+                f"{_anew(definition, database)}, or undo the change",
             )

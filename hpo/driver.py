@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from hpo.cores import cores
+from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.engine import Engine, InProcess
-from hpo.errors import DatabaseLost, RunInUse
+from hpo.errors import DatabaseLost, RunInUse, UnknownRun
 from hpo.generators import kept
 from hpo.hyperparameters import Configuration
 from hpo.interrupts import Interrupts
@@ -48,15 +49,15 @@ def started(
     """
     progress.note(direction_doubt(session.definition.metric))
     is_alone = workers == 1 and not options.has_limits
-    unfinished = session.database.held_runs() & runs if is_alone else set()
-    if is_alone and not unfinished:
+    left = _left_behind(session.database, runs) if is_alone else set()
+    if is_alone and not left:
         with contextlib.closing(InProcess(session.problem, None if threads >= cores() else threads)) as alone:
             yield alone
         return
     from hpo.cluster import Workers  # takes half a second, which one worker need not wait for
 
-    if unfinished:
-        progress.note(f"{min(unfinished)}: who recorded it last ended without a word; evaluating in another process")
+    if left:
+        progress.note(f"{min(left)}: who recorded it last ended abruptly; fits now run in a process of their own")
     with kept(), contextlib.closing(session.publish()) as publication:  # Dask draws from Python's generator
         memory_mb = options.trial_memory
         with contextlib.closing(
@@ -64,6 +65,16 @@ def started(
         ) as engine:
             progress.note(_own_jobs(session.definition, engine.n_workers))
             yield engine
+
+
+def _left_behind(database: StudyDatabase, runs: Iterable[str]) -> set[str]:
+    """Those of the runs that nobody records, and that a process which died was recording."""
+    left = set()
+    for run in database.held_runs().intersection(runs):
+        with contextlib.suppress(UnknownRun, RunInUse), database.locked(database.run_key(run)):
+            if database.run_attributes(run).get("holder") is not None:  # it may have ended meanwhile
+                left.add(run)
+    return left
 
 
 def _own_jobs(definition: StudyDefinition, n_workers: int) -> str | None:
@@ -126,10 +137,10 @@ class Driver:
             return "interrupted"
         return "timeout" if time.monotonic() >= self._deadline else None
 
-    def evaluate_reference(self, split: int) -> None:
+    def evaluate_reference(self, split: int, threads: int = 1) -> None:
         """See to it that the reference of a split is in the database."""
         if self._session.reference(split) is None:
-            list(self.drive([self.reference_job(split)]))
+            list(self.drive([replace(self.reference_job(split), threads=threads)]))
 
     def reference_job(self, split: int, rank: int = 0) -> Job:
         """The job that evaluates the reference of a split."""
@@ -201,7 +212,8 @@ class Driver:
                 waiting.remove(job)
             except RunInUse as error:
                 if not self._not_before:
-                    self._progress.note(f"{str(error).partition(':')[0]}; the others first")
+                    what = "the others first" if len(waiting) > 1 else "waiting for it to end"
+                    self._progress.note(f"{str(error).rpartition(':')[0]}; {what}")
                 self._not_before[job.name] = now + _SECONDS_BETWEEN_TRIES
 
     def _expected_seconds(self, job: Job) -> float:

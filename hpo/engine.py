@@ -104,6 +104,11 @@ class InProcess:
         self._waiting = Waiting()
         self._limits = None if threads is None else threadpool_limits(threads)
 
+    def use(self, threads: int) -> None:
+        """Let BLAS and OpenMP use so many threads from now on."""
+        self.close()
+        self._limits = threadpool_limits(threads)
+
     def submit(self, unit: Unit) -> None:
         """Put the unit at the end of the queue."""
         self._waiting.append(unit)

@@ -13,7 +13,7 @@ from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption, RunFailed
 from hpo.generators import fold_name, seeded
 from hpo.steps import each_epoch, says_epochs
-from hpo.units import counted, one_line
+from hpo.units import counted, number_texts, one_line
 
 if TYPE_CHECKING:
     from hpo.runs import Run, Trial
@@ -118,7 +118,7 @@ def findings(
 
 
 def _span(losses: np.ndarray) -> str:
-    return f"{losses[0]:.3g} to {losses[-1]:.3g}"
+    return " to ".join(number_texts([float(losses[0]), float(losses[-1])], 3))
 
 
 def training_curve(run: "Run", trial: "Trial | None" = None) -> TrainingCurve:

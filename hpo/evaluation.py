@@ -224,17 +224,23 @@ def _fit_and_score(
             scores, by_row = _scored_by_row(problem, estimator, X_validation, y_validation)
         else:
             found = problem.scorer(estimator, X_validation, y_validation)
-            scores = {name: float(score) for name, score in found.items()}
-        train_score = float(metric(estimator, X_train, y_train))
+            scores = {name: _number(name, score) for name, score in found.items()}
+        train_score = _number(problem.metric, metric(estimator, X_train, y_train))
     curve = None if watcher is None else watcher.curve
     costs = ModelCosts.of(estimator, X_validation)  # neither fitting nor scoring
     return scores, train_score, costs, curve, by_row
 
 
+def _number(name: str, score: Any) -> float:
+    if not hasattr(score, "__float__") or np.ndim(score):
+        raise TypeError(f"the metric {name} returned a {type(score).__name__}: a metric returns one number")
+    return float(score)
+
+
 def _scored_by_row(problem: Problem, fitted: Any, X: Any, y: Any) -> tuple[dict[str, float], str | None]:
     """Scores of the sealed test rows, and the metric's score row by row, from one prediction."""
     remembered, rows = Remembered(fitted, X), problem.partition.test
-    scores = {name: float(score) for name, score in problem.scorer(remembered, X, y).items()}
+    scores = {name: _number(name, score) for name, score in problem.scorer(remembered, X, y).items()}
     clusters = None
     if problem.data.groups is not None:
         clusters = np.asarray(problem.data.groups)[rows]
@@ -258,7 +264,7 @@ def score_fitted(problem: Problem, fitted: Any, fold: int) -> FoldResult:
                 if fold == TEST_FOLD:
                     scores, by_row = _scored_by_row(problem, fitted, X, y)
                 else:
-                    scores = {name: float(score) for name, score in problem.scorer(fitted, X, y).items()}
+                    scores = {name: _number(name, score) for name, score in problem.scorer(fitted, X, y).items()}
         except BaseException as failure:
             if is_interrupt(failure):
                 raise

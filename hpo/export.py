@@ -27,7 +27,7 @@ from hpo.run_diagnosis import diagnose
 from hpo.run_name import RunName
 from hpo.sealed import score_model_on_test, score_reference_on_test
 from hpo.session import StudySession
-from hpo.units import Metric, counted
+from hpo.units import Metric, counted, rough_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,16 +276,16 @@ def _reading(metric: Metric, trial: "Trial", tested: _Tested) -> str:
     if tested.score is not None and tested.error is not None and trial.value is not None:
         is_within = abs(trial.value - tested.score) <= tested.error
         drop = "that may be the luck of these rows" if is_within else "more than the luck of these rows explains"
-        much = f"{abs(trial.value - tested.score):.2g} {'better' if tested.score > trial.value else 'worse'}"
+        much = f"{rough_text(abs(trial.value - tested.score))} {'better' if tested.score > trial.value else 'worse'}"
         said.append(f"The test score is {much} than the score on validation rows: {drop}.")
     a, b = tested.rows, tested.reference_rows
     if tested.score is not None and tested.reference is not None and a is not None and b is not None:
         error = error_of_score(a - b) if len(a) == len(b) else None
         gain = tested.score - tested.reference
         if error is not None and error > 0:
-            is_clear = abs(gain) > error
+            is_clear, side = abs(gain) > error, "better" if gain >= 0 else "worse"
             said.append(
-                f"On the same rows it is {abs(gain):.2g} ± {error:.2g} {'better' if gain >= 0 else 'worse'} than the "
+                f"On the same rows it is {rough_text(abs(gain))} ± {rough_text(error)} {side} than the "
                 f"reference{'' if is_clear else ': too few test rows to tell them apart'}."
             )
     return " ".join(said)

@@ -41,7 +41,7 @@ class Quantile:
         """Return the quantile ``value``, or raise InvalidSpace."""
         number: float = finite_number(value, float, "a quantile")
         if not self._MARGIN <= number <= 1 - self._MARGIN:
-            raise InvalidSpace(f"{value!r} is no quantile: a scipy distribution is searched between 0 and 1")
+            raise InvalidSpace(f"{value!r} is not a quantile: a scipy distribution is searched between 0 and 1")
         return number
 
     def use(self, value: Any) -> Any:

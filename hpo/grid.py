@@ -68,7 +68,7 @@ class GridSampler(BaseSampler):
             return
         cell = self._again.pop(0) if self._again else self._find()
         if cell is None:
-            raise UnsuitableSampler(f"all {self._space.grid_size} cells of the grid have been tried")
+            raise UnsuitableSampler(f"nothing is left to try: the grid has {self._space.grid_size} cells, and all were")
         self._cells = {trial.number: cell}
         if not self._looks:
             self._tried.add(self._space.key(cell))

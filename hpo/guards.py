@@ -152,7 +152,7 @@ def addresses(host: str) -> list[str]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise InvalidOption(f"--host {host!r} is no name or address of this machine ({error})") from error
+        raise InvalidOption(f"--host {host!r} is not a name or address of this machine ({error})") from error
     return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
 
 

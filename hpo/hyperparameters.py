@@ -271,12 +271,10 @@ def _check_range(parameter: Float | Int) -> None:
         raise InvalidSpace(f"{kind}(step={parameter.step}): the step must be above 0")
     if parameter.log and parameter.step not in (None, 1):
         raise InvalidSpace(f"{kind}(log=True, step={parameter.step}): a step and a logarithm exclude each other")
-    grid: Any = parameter.grid
-    if (
-        isinstance(grid, (bool, str))
-        or not (isinstance(grid, int) or hasattr(grid, "__iter__"))
-        or grid in range(-99, 1)
-    ):
+    grid: Any = plain(parameter.grid)
+    object.__setattr__(parameter, "grid", grid)
+    is_number = isinstance(grid, int) and not isinstance(grid, bool)
+    if not (grid >= 1 if is_number else hasattr(grid, "__iter__") and not isinstance(grid, str)):
         raise InvalidSpace(
             f"{kind}(grid={parameter.grid!r}): give the number of levels, 1 or more, or the list of them"
         )

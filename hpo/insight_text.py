@@ -1,6 +1,7 @@
 """What ``hpo show`` prints of diagnosis, importance, curves and costs."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from rich.text import Text
 from hpo.charts import Chart, Line
 from hpo.selection import COSTS, cost_of, cost_text, pareto_front
 from hpo.text import console, say, table
-from hpo.units import Metric, counted
+from hpo.units import Metric, counted, digits_apart, rough_text, share_text
 
 if TYPE_CHECKING:
     from hpo.importance import Importances
@@ -31,8 +32,8 @@ def show_importances(found: "Importances") -> None:
         header, columns = ["hyperparameter", "importance for the score"], ["metric"]
         if not found.frame["within_branch"].equals(found.frame["metric"]):
             header, columns = [*header, "with the best one's choices"], [*columns, "within_branch"]
-        header, columns = [*header, "for fit time"], [*columns, "fit_seconds"]
-        table(header, [[str(row["hyperparameter"]), *(_share(row[c]) for c in columns)] for row in found.rows()])
+        header, columns = [*header, "importance for fit time"], [*columns, "fit_seconds"]
+        table(header, [[str(row["hyperparameter"]), *(share_text(row[c]) for c in columns)] for row in found.rows()])
     if len(found.frame) != 1:  # what is alone decides all
         say(found.note)
 
@@ -47,10 +48,8 @@ def show_frame(frame: pd.DataFrame, metric: Metric, *, signed: tuple[str, ...], 
     if n_rows is not None and len(frame) > n_rows:
         frame = frame.iloc[[round(i * (len(frame) - 1) / (n_rows - 1)) for i in range(n_rows)]]
     frame = frame.dropna(axis="columns", how="all")
-    rows = [
-        [metric.text(row[name]) if name in signed else _cell(row[name]) for name in frame]
-        for row in frame.to_dict("records")
-    ]
+    cells = [_cells(name, frame[name].tolist(), metric if name in signed else None) for name in map(str, frame)]
+    rows = [list(row) for row in zip(*cells, strict=True)]
     names = {"value": metric.label} if "value" in signed else {}
     table([names.get(name, _heading(name)) for name in frame], rows, n_left=0)
 
@@ -80,10 +79,11 @@ def cost_sentences(run: "Run", cost: str) -> list[str]:
     cheap, best = front.iloc[0], front.iloc[-1]
     if len(front) > 1:
         times = best[cost] / cheap[cost] if cheap[cost] > 0 else math.inf
+        low, high = metric.texts([cheap["value"], best["value"]])
         said.append(
-            f"from {metric.text(cheap['value'])} at {cost_text(cost, cheap[cost])} to {metric.text(best['value'])} at "
-            f"{cost_text(cost, best[cost])}, {times:.2g} times as much; --select one-se takes the cheapest within one "
-            "standard error"
+            f"from {low} at {cost_text(cost, cheap[cost])} to {high} at "
+            f"{cost_text(cost, best[cost])}, {rough_text(times)} times as much; --select one-se takes the cheapest "
+            "within one standard error"
         )
     return said
 
@@ -113,11 +113,16 @@ def _heading(column: str) -> str:
     return "on training rows" if column == "train_score" else column.replace("_", " ")
 
 
-def _share(share: float) -> str:
-    return "-" if math.isnan(share) else f"{share:.0%}"
+def _cells(name: str, column: Sequence[Any], metric: Metric | None) -> list[str]:
+    """A column for people; its scores and hyperparameters with the digits in which they differ."""
+    if metric is not None:
+        return metric.texts(column)
+    is_chosen = name == "value" or name.startswith("params_")
+    digits = digits_apart([value for value in column if isinstance(value, float)] if is_chosen else [])
+    return [_cell(value, digits) for value in column]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, digits: int) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4g}"
+        return "" if math.isnan(value) else rough_text(value, digits)
     return "" if value is None else str(value)

@@ -22,6 +22,7 @@ class Interrupts:
 
     ``at_once`` is what a second signal does: it raises KeyboardInterrupt, but where a command owns the process it ends
     the process, because an exception may fall where nobody can pass it on. ``is_ending``: there was a first.
+    ``has_recorded``: whether anything was stored since this process began.
     ``n_handling``: how many blocks have our handlers; ``has_raised``: whether one of these has raised.
     ``is_cut_off``: a cluster fell silent, and Dask's handlers at Python's end would wait for it.
     ``is_drawn``: something is redrawn at the end of the terminal, which shows that itself and hides the cursor.
@@ -31,6 +32,7 @@ class Interrupts:
     is_ending = False
     is_cut_off = False
     is_drawn = False
+    has_recorded = False
     n_handling = 0
     has_raised = False
 

@@ -20,7 +20,7 @@ from hpo.errors import InvalidOption
 from hpo.hyperparameters import Categorical, Configuration, Float, Int
 from hpo.proposals import WorkingStudy
 from hpo.samplers import find_sampler
-from hpo.units import Metric
+from hpo.units import Metric, counted
 from hpo.varying import levels_of
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ class Landscape:
         return [said, f"auto would look next at {following}, expecting {self._score(*self.next_score)}"]
 
     def _score(self, expected: float, low: float, high: float) -> str:
-        ends = sorted(self.metric.sign * end for end in (low, high))
-        return f"{self.metric.label} {self.metric.text(expected)} ({ends[0]:.4g} to {ends[1]:.4g})"
+        first, last = sorted((low, high), key=self.metric.shown)
+        value, *ends = self.metric.texts([expected, first, last])
+        return f"{self.metric.label} {value} ({' to '.join(ends)})"
 
     @property
     def chart(self) -> Chart:
@@ -138,7 +139,7 @@ def landscape(run: "Run", names: Sequence[str]) -> Landscape:
     trials = run.database.optuna_trials(run.study_id)
     known = History(coordinates).look(trials)
     if len(known.rows) < _FEWEST:
-        raise InvalidOption(f"{run.name} has {len(known.rows)} trials: a belief needs {_FEWEST} or more")
+        raise InvalidOption(f"{run.name} has {counted(len(known.rows), 'trial')}: a belief needs {_FEWEST} or more")
     with threadpool_limits(1):
         belief = believe(coordinates, known, np.random.default_rng([run.name.seed, len(trials)]))
         places = [_places(coordinates, names[0], _N_PLACES, levels[0])]

@@ -18,8 +18,8 @@ _FOLDS = 3
 def find_leaks(frame: pd.DataFrame, target: Target, columns: Columns) -> dict[str, str]:
     """Columns that tell the target alone: name -> what is found.
 
-    A tree on the column alone predicts rows that it has not seen, by a balanced accuracy or an R2 of 0.99 or more; or
-    the column is the target in other words, each value of one standing for one value of the other.
+    A tree on the column alone predicts rows that it has not seen, or a line does, by a balanced accuracy or an R2 of
+    0.99 or more; or the column is the target in other words, each value of one standing for one value of the other.
     """
     rows = frame[frame[target.name].notna()]
     rows = rows.sample(_MOST_ROWS, random_state=0) if len(rows) > _MOST_ROWS else rows
@@ -30,7 +30,7 @@ def find_leaks(frame: pd.DataFrame, target: Target, columns: Columns) -> dict[st
             continue
         if _is_copy(rows[name], y):
             found[name] = "is a copy of the target"
-        elif _tells(rows[name], y, target.task) >= _ALONE:
+        elif _correlation(rows[name], y) ** 2 >= _ALONE or _tells(rows[name], y, target.task) >= _ALONE:
             found[name] = "predicts the target alone"
     return found
 
@@ -40,15 +40,20 @@ def _is_copy(column: "pd.Series[Any]", y: "pd.Series[Any]") -> bool:
     if column.isna().any() or column.nunique() != y.nunique():
         return False
     return len(pd.DataFrame({"column": column, "y": y}).drop_duplicates()) == y.nunique() and (
-        y.nunique() < len(y) or _is_line(column, y)
+        # One is the other in another unit: among values that all differ, every column stands for every other.
+        y.nunique() < len(y) or abs(_correlation(column, y)) > 1 - 1e-12
     )
 
 
-def _is_line(column: "pd.Series[Any]", y: "pd.Series[Any]") -> bool:
-    """Whether one is the other in another unit: among values that all differ, every column stands for every other."""
+def _correlation(column: "pd.Series[Any]", y: "pd.Series[Any]") -> float:
+    """Pearson's, of the rows that have both; 0 where either is no number, or constant."""
     if not (pd.api.types.is_numeric_dtype(column) and pd.api.types.is_numeric_dtype(y)):
-        return False
-    return bool(abs(np.corrcoef(column.to_numpy(dtype=float), y.to_numpy(dtype=float))[0, 1]) > 1 - 1e-12)
+        return 0.0
+    both = np.stack([column.to_numpy(dtype=float), y.to_numpy(dtype=float)])
+    both = both[:, np.isfinite(both).all(axis=0)]
+    if both.shape[1] < _FOLDS or not both.std(axis=1).all():
+        return 0.0
+    return float(np.corrcoef(both)[0, 1])
 
 
 def _tells(column: "pd.Series[Any]", y: "pd.Series[Any]", task: str) -> float:

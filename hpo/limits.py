@@ -1,5 +1,6 @@
 """What ends a run: its budget, its time, a target, patience, or the terminator."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from hpo.terminator import is_within_noise
 
 DEFAULT_TRIALS = 50
 MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer
-_MOST_WORKERS = 1000
+MOST_WORKERS = 1000  # or threads of one
 SECONDS = ("sampler_seconds", "fit_seconds", "score_seconds")
 UNFINISHED = ("timeout", "interrupted")  # reasons to stop after which a run can be resumed
 
@@ -61,9 +62,7 @@ class RunOptions:
             raise InvalidOption(f"target={self.target!r}: give a number")
         for name in ("trials", "patience", "lag"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
-                raise InvalidOption(f"{name}={value!r}: give a whole number, 1 or more")
-            object.__setattr__(self, name, None if value is None else int(value))  # NumPy's too
+            object.__setattr__(self, name, None if value is None else check_whole(name, value))
         for name, unit in {
             "timeout": "seconds",
             "walltime": "seconds",
@@ -73,6 +72,8 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value > 0):
                 raise InvalidOption(f"{name}={value!r}: give a number of {unit} above 0")
+            if value == math.inf:  # no limit, in other words
+                object.__setattr__(self, name, None)
 
     @property
     def has_limits(self) -> bool:
@@ -115,12 +116,12 @@ def check_workers(workers: "int | str") -> "int | str":
     if isinstance(workers, str) and workers.strip().isdecimal():
         workers = int(workers)
     workers = int(workers) if isinstance(workers, Integral) and not isinstance(workers, bool) else workers
-    is_number = isinstance(workers, int) and not isinstance(workers, bool) and 1 <= workers <= _MOST_WORKERS
+    is_number = isinstance(workers, int) and not isinstance(workers, bool) and 1 <= workers <= MOST_WORKERS
     is_address = isinstance(workers, str) and re.fullmatch(r"(dask|tcp|tls)://[^\s/]+:\d+", workers)
     if is_number or is_address:
         return workers
     raise InvalidOption(
-        f"workers={workers!r}: give a whole number from 1 to {_MOST_WORKERS}, or the address of a Dask scheduler "
+        f"workers={workers!r}: give a whole number from 1 to {MOST_WORKERS}, or the address of a Dask scheduler "
         "as in dask://HOST:8786 or tls://HOST:8786"
     )
 
@@ -136,11 +137,12 @@ def check_numbers(**numbers: int) -> None:
             raise InvalidOption(f"{name}={number!r}: give a whole number, 0 or more and below 2**31")
 
 
-def check_whole(name: str, number: Any) -> int:
-    """Return a whole number from 1, or raise InvalidOption."""
-    if isinstance(number, bool) or not isinstance(number, Integral) or not 1 <= int(number) < 2**31:
-        raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more")
-    return int(number)
+def check_whole(name: str, number: Any, *, most: int = 2**53) -> int:
+    """Return a whole number from 1 to the most there may be, or raise InvalidOption."""
+    if isinstance(number, Integral) and not isinstance(number, bool) and 1 <= int(number) <= most:
+        return int(number)
+    more = f", at most {most}" if isinstance(number, Integral) and int(number) > most else ""
+    raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more{more}")
 
 
 class Told:

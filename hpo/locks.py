@@ -83,7 +83,9 @@ def creating(url: sa.URL, options: dict[str, Any]) -> Iterator[sa.Connection | N
             yield connection
     except Taken as error:
         name = hide_passwords(url.render_as_string(hide_password=True))
-        raise UnusableDatabase(f"{name} is being prepared by another process for a minute: try again") from error
+        raise UnusableDatabase(
+            f"{name} is still being prepared by another process after a minute: try again"
+        ) from error
     finally:
         engine.dispose()
 
@@ -166,7 +168,7 @@ def making_file(path: Path) -> Iterator[None]:
         with FileLock(folder / _MAKING, timeout=60):
             yield
     except Timeout as error:
-        raise UnusableDatabase(f"{path} is being made by another process for a minute: try again") from error
+        raise UnusableDatabase(f"{path} is still being made by another process after a minute: try again") from error
 
 
 def clear_away(path: Path) -> None:

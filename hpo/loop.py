@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.hyperparameters import Configuration
+from hpo.interrupts import Interrupts
 from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
 from hpo.optuna_studies import Callbacks
 from hpo.progress import Progress
@@ -22,7 +23,7 @@ from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession
 from hpo.under_way import UnderWay
-from hpo.units import format_duration
+from hpo.units import counted, format_duration
 
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
 _KEPT = 10_000  # recorded trials that are remembered where nobody learns from them
@@ -145,8 +146,8 @@ class RunLoop:
         n_lost = database.n_lost(self._key.run_id, len(stored))
         if n_lost:
             raise UnusableDatabase(
-                f"{self.name} has {len(stored)} trials in {database.name}, and {n_lost} more were recorded: "
-                "its file or the -wal beside it was damaged or replaced; hpo doctor says what can be done"
+                f"{self.name} has {counted(len(stored), 'trial')} in {database.name}, and {n_lost} more had been "
+                "recorded: its file or the -wal beside it was damaged or replaced; hpo doctor says what can be done"
             )
         for position, trial in enumerate(stored):
             if trial.number != position or not trial.state.is_finished() or "configuration" not in trial.user_attrs:
@@ -377,6 +378,7 @@ class RunLoop:
             self._curves[trial.number] = dict(record.curves)
         self._sampler_state |= record.sampler_state
         self._session.database.record(self._key, record)
+        Interrupts.has_recorded = True
         self._add_told(record.trial)
         self._callbacks.told(record.trial)
         if self._options.reuse and evaluation.value is not None:

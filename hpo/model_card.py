@@ -55,11 +55,11 @@ def _scores(card: Card) -> list[str]:
     scores, metric = card.manifest["scores"], card.metric
     reference = scores["reference"]
     rows = [
-        ["validation rows, mean over folds", metric.text(scores["validation"]), metric.text(reference["validation"])],
-        ["training rows, mean over folds", metric.text(scores["training"]), metric.text(reference["training"])],
-        ["sealed test rows, this model", _held_out(metric, scores), _held_out(metric, reference)],
+        ["validation rows, mean over folds", *metric.texts([scores["validation"], reference["validation"]])],
+        ["training rows, mean over folds", *metric.texts([scores["training"], reference["training"]])],
+        ["sealed test rows, this model", *_held_out(metric, scores, reference)],
     ]
-    folds = ", ".join(map(metric.text, scores["folds"]))
+    folds = ", ".join(metric.texts(scores["folds"]))
     return [
         f"Metric: {_text(metric.label)} ({metric.direction}).",
         "",
@@ -72,8 +72,9 @@ def _scores(card: Card) -> list[str]:
     ]
 
 
-def _held_out(metric: Metric, scores: Mapping[str, Any]) -> str:
-    return metric.text(scores["test"], scores.get("test_error"))
+def _held_out(metric: Metric, *both: Mapping[str, Any]) -> list[str]:
+    tests = [scores["test"] for scores in both]
+    return [metric.text(scores["test"], scores.get("test_error"), beside=tests) for scores in both]
 
 
 def _hyperparameters(card: Card) -> list[str]:
@@ -98,7 +99,7 @@ def _model_parameters(card: Card) -> list[str]:
     rest = card.parameters.iloc[_MOST_ROWS:]
     more = ["", f"And {counted(len(rest), 'row')} more ({rest['count'].sum():,})."] if len(rest) else []
     return [
-        f"Learned in training from the rows: {card.parameters['count'].sum():,} numbers.",
+        f"Learned in training from the rows: {card.parameters['count'].sum():,} in all.",
         "",
         *_table(["name", "meaning", "shape", "count"], rows, n_right=1),
         *more,
@@ -133,7 +134,7 @@ def _loading(card: Card) -> list[str]:
         f'model = hpo.load_model("FOLDER", digest="WHAT hpo export PRINTED"{more})',
         "```",
         "",
-        "The file is no pickle: loading it runs no code that came with it."
+        "The file is not a pickle: loading it runs no code that came with it."
         if is_safe
         else "The file is a pickle: loading it can run any code. Load it only if you trust where it comes from.",
         "",

@@ -29,7 +29,7 @@ def check_target(path: "str | os.PathLike[str]", *, force: bool) -> Path:
     target = Path(os.path.abspath(os.path.expanduser(path)))
     _put_back(target)
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise InvalidOption(f"{path} is no folder: a model is exported to a folder, which is made")
+        raise InvalidOption(f"{path} is not a folder: name a new folder for the model")
     if target.is_dir():
         there = sorted(entry.name for entry in target.iterdir())
         foreign = [name for name in there if name not in {MANIFEST, CARD, *FORMATS.values()}]
@@ -39,7 +39,7 @@ def check_target(path: "str | os.PathLike[str]", *, force: bool) -> Path:
             raise InvalidOption(f"{path} has a model already: name another folder, or replace it with --force")
     nearest = next(folder for folder in target.parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InvalidOption(f"{path} cannot be made: {nearest} is no folder that can be written")
+        raise InvalidOption(f"{path} cannot be made: {nearest} is not a folder that can be written")
     return target
 
 
@@ -181,7 +181,7 @@ def _read_manifest(folder: Path, digest: str | None) -> dict[str, Any]:
     except OSError as error:
         raise InvalidOption(f"there is no exported model in {folder}: {MANIFEST} cannot be read") from error
     except (ValueError, RecursionError) as error:
-        raise ModelTampered(f"{path} was changed since it was exported: it is no JSON ({one_line(error)})") from error
+        raise ModelTampered(f"{path} was changed since it was exported: it is not JSON ({one_line(error)})") from error
     is_ours = isinstance(manifest, dict) and isinstance(manifest.get("files"), dict)
     if not is_ours or manifest.get("digest") != _digest(manifest):
         raise ModelTampered(f"{path} was changed since it was exported: what it says does not match its own digest")
@@ -208,7 +208,7 @@ def _content(path: Path) -> bytes:
     # A pipe nobody writes to is opened without waiting, and seen to be one.
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no file")
+            raise OSError(f"{path} is not a file")
         return file.read()
 
 

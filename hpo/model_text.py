@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.by_hand import is_better
 from hpo.text import say, show_warnings, table
-from hpo.units import counted, format_duration, format_size, one_line
+from hpo.units import counted, format_duration, format_size, number_text, one_line, rough_text
 
 if TYPE_CHECKING:
     from hpo.by_hand import Tried
@@ -24,13 +24,13 @@ def show_exported(exported: "Exported", path: str) -> None:
         f"trial {exported.trial} of {exported.run}, trained on training and validation rows in "
         f"{format_duration(exported.fit_seconds)}"
     )
-    rows = [["validation rows", metric.text(exported.value), metric.text(exported.reference)]]
+    rows = [["validation rows", *metric.texts([exported.value, exported.reference])]]
     if exported.test is not None:
         rows.append(
             [
                 "sealed test rows",
-                metric.text(exported.test, exported.test_error),
-                metric.text(exported.reference_test, exported.reference_test_error),
+                metric.text(exported.test, exported.test_error, beside=[exported.reference_test]),
+                metric.text(exported.reference_test, exported.reference_test_error, beside=[exported.test]),
             ]
         )
     table([f"{metric.label} ({metric.direction})", "this model", "reference"], rows)
@@ -78,13 +78,15 @@ def show_try(tried: "Tried") -> None:
         for what, other in (("the last try", previous), ("the reference", reference))
         if other
     ]
-    say(f"{metric.label} {metric.text(trial.value)} ({metric.direction}){': ' if than else ''}{', '.join(than)}")
+    value, best = metric.texts([trial.value, tried.best])
+    say(f"{metric.label} {value} ({metric.direction}){': ' if than else ''}{', '.join(than)}")
     say(
         f"rank {tried.rank} of the {counted(tried.n_configurations, 'distinct configuration')} evaluated on split "
-        f"{tried.run.name.split}; the best has {metric.text(tried.best)}"
+        f"{tried.run.name.split}; the best has {best}"
     )
     if tried.gap is not None:
-        say(f"on training rows {metric.text(trial.train_score)}: a gap of {tried.gap:#.4g} to the validation rows")
+        train = metric.text(trial.train_score)
+        say(f"on training rows {train}: a gap of {number_text(tried.gap)} to the validation rows")
     learned = "" if trial.n_model_parameters is None else f"; {trial.n_model_parameters:,} model parameters learned"
     memory = "" if trial.peak_memory_mb != trial.peak_memory_mb else f", {format_size(trial.peak_memory_mb)}"
     seconds = f"fit {format_duration(trial.fit_seconds)}, score {format_duration(trial.score_seconds)}"
@@ -135,7 +137,7 @@ def _against(tried: "Tried", other: Any) -> str:
         return "better"  # than what failed
     value = tried.trial.value
     if is_better(value, other.value) or is_better(other.value, value):
-        return f"{abs(value - other.value):.3g} {'better' if value > other.value else 'worse'}"
+        return f"{rough_text(abs(value - other.value), 3)} {'better' if value > other.value else 'worse'}"
     return "no better"
 
 

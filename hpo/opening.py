@@ -54,7 +54,7 @@ def as_url(database: "str | os.PathLike[str] | None") -> sa.URL:
     except (ArgumentError, ValueError) as error:
         raise UnusableDatabase(f"the database's URL cannot be parsed: {_HOW}") from error
     if url.get_backend_name() not in _SCHEMES:
-        raise UnusableDatabase(f"{url.get_backend_name()!r} is no database that can be used: {_HOW}")
+        raise UnusableDatabase(f"{url.get_backend_name()!r} is not a database that can be used: {_HOW}")
     if url.port is not None and not 0 < url.port < 2**16:
         raise UnusableDatabase(f"the database's URL has the port {url.port}: write one from 1 to 65535")
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":

@@ -27,7 +27,9 @@ def persist(engine: sa.Engine, name: str, write: Callable[[sa.Connection], None]
                 raise
             if pause == _PAUSES[0]:
                 reason = str(error.orig).strip().splitlines()[0]
-                print(f"{name} is away ({reason}): holding the result", file=sys.stderr, flush=True)
+                print(
+                    f"{name} cannot be reached ({reason}): the result is held until it can", file=sys.stderr, flush=True
+                )
             time.sleep(pause)
 
 

@@ -132,8 +132,9 @@ class Progress:
         if self._sealed:
             return f"{self._study}: {self._sealed}"
         counts = [f"{self._stages.n_done}/{self._stages.n_total} trials", *self._failed()]
-        medians = ", ".join(f"{s.sampler} {self._metric.text(s.median)}" for s in self._stages.standings)
-        reference = self._metric.text(self._stages.reference)
+        values = [*(s.median for s in self._stages.standings), self._stages.reference]
+        *texts, reference = self._metric.texts(values)
+        medians = ", ".join(f"{s.sampler} {text}" for s, text in zip(self._stages.standings, texts, strict=True))
         what = f"median {self._metric.label} so far ({self._metric.direction})"
         pace = ", ".join(self._speed(short=False))
         parts = [", ".join(counts), f"{what}: {medians} (reference {reference})", *([pace] if pace else [])]
@@ -143,7 +144,8 @@ class Progress:
         """Of a single run: its incumbent and its reference."""
         assert self._run is not None  # it has begun
         reference = self._stages.references.get(self._run.split)
-        return self._metric.text(self._stages.runs[self._run].best), self._metric.text(reference)
+        best, usual = self._metric.texts([self._stages.runs[self._run].best, reference])
+        return best, usual
 
     def _pace(self, *, short: bool) -> list[str]:
         """Failures, rate and time left; short for a bar in 80 columns."""
@@ -190,21 +192,22 @@ class Progress:
         return cut_row(run, self._bar(8), self._count(), text)
 
     def _drawn_comparison(self, width: int, height: int) -> list[Any]:
-        standings, text = self._stages.standings, self._metric.text
+        standings = self._stages.standings
+        *medians, reference = self._metric.texts([*(s.median for s in standings), self._stages.reference])
         n_shown = max(height - 7, _FEWEST_LINES)
         if len(standings) > n_shown:
             n_shown -= 1  # for the line that says so
         rows = [
             [
                 standing.sampler, f"{standing.n_ended}/{standing.n_runs}", f"{standing.n_done}/{standing.n_total}",
-                str(standing.n_failed), text(standing.median), counted(standing.n_incumbents, "run"),
+                str(standing.n_failed), median, counted(standing.n_incumbents, "run"),
             ]
-            for standing in standings[:n_shown]
+            for standing, median in zip(standings[:n_shown], medians[:n_shown], strict=True)
         ]  # fmt: skip
         if len(standings) > n_shown:
             rows.append([f"... and {len(standings) - n_shown} more", *[""] * 5])
         n_splits = counted(len(self._stages.references), "split")
-        rows.append(["reference", "", "", "", text(self._stages.reference), n_splits])
+        rows.append(["reference", "", "", "", reference, n_splits])
         header = ["sampler", "runs", "trials", "failed", "median so far", "over"]
         pace = ", ".join([f"{self._count()} trials", *self._pace(short=True)])
         return [

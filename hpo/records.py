@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial
 from hpo.errors import RunDeleted, RunInUse
 from hpo.json_text import from_json, to_json
 from hpo.results import LearningCurve
+from hpo.units import counted
 
 studies = models.StudyModel.__table__
 directions = models.StudyDirectionModel.__table__
@@ -239,8 +240,8 @@ def write_trial(connection: sa.Connection, key: RunKey, record: TrialRecord) -> 
         return
     if (-1 if last is None else last) != trial.number - 1:
         raise RunInUse(
-            f"{run} has {0 if last is None else last + 1} trials where {trial.number} were expected: another process "
-            "is recording it, or trials were added by hand; wait for it to end, then run again to resume"
+            f"{run} has {counted(0 if last is None else last + 1, 'trial')}, not {trial.number} as expected: another "
+            "process is recording it, or trials were added by hand; wait for it to end, then run again to resume"
         )
     row = {
         "study_id": study_id,

@@ -57,9 +57,8 @@ def kept_aside(database: StudyDatabase, runs: Sequence[KnownRun], lost: Database
             n_trials = len(kept.trials())
     except (OSError, HpoError) as error:
         return DatabaseLost(f"{lost}, and what is known of it cannot be kept ({error}): the run has to be started over")
-    return DatabaseLost(
-        f"{lost}: {counted(n_trials, 'trial')} of it are kept in {path}; go on there with --database {path}"
-    )
+    kept_here = f"{counted(n_trials, 'trial')} of it {'is' if n_trials == 1 else 'are'} kept in {path}"
+    return DatabaseLost(f"{lost}: {kept_here}; go on there with --database {path}")
 
 
 def _free_path(lost: Path) -> Path:

@@ -45,7 +45,7 @@ class RunDiagnosis:
     def run_sentence(self) -> str:
         """How many trials overfit, underfit, fit well."""
         said = ", ".join(f"{count} {_OF_SEVERAL.get(name, name)}" for name, count in self.counts.items() if count)
-        return f"of {counted(sum(self.counts.values()), 'complete trial')}: {said}"
+        return f"of {counted(sum(self.counts.values()), 'complete trial')}, {said}"
 
 
 def diagnose(run: "Run") -> RunDiagnosis:

@@ -46,7 +46,7 @@ class RunName(str):
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise UnknownRun(
-                f"{text!r} is no run's name: it reads like digits-mlp/tpe/split0-seed0; hpo list shows them"
+                f"{text!r} is not a run's name: write one as in digits-mlp/tpe/split0-seed0; hpo list shows them"
             )
         return cls(
             study=match["study"],

@@ -44,10 +44,11 @@ def run_note(run: StoredRun, best: FrozenTrial | None, reference: float | None, 
     )
     memory, learned = best.user_attrs.get("peak_memory_mb"), best.user_attrs.get("n_model_parameters")
     train = best.user_attrs.get("train_score")
+    scores = metric.texts([best.value, train, reference])
     rows = {
-        f"{metric.label} on validation rows, {metric.direction}": metric.text(best.value),
-        f"{metric.label} on training rows": None if train is None else metric.text(train),
-        f"{metric.label} of the reference": None if reference is None else metric.text(reference),
+        f"{metric.label} on validation rows, {metric.direction}": scores[0],
+        f"{metric.label} on training rows": None if train is None else scores[1],
+        f"{metric.label} of the reference": None if reference is None else scores[2],
         "hyperparameters, set by the sampler": _values(best.params, best.user_attrs),
         "importance for the score": _plain(importance) or None,
         "model parameters, learned in training": None if learned is None else f"{learned:,}",

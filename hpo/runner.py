@@ -1,20 +1,24 @@
 """Runs: from a request to its end."""
 
+import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 
-from hpo.cores import share_of_cores
+from hpo.cores import LONGEST, ThreadChoice, Timed, choose_threads, share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.driver import Driver, Job, check_scheduler, started
-from hpo.errors import InvalidOption, RunFailed
+from hpo.engine import InProcess
+from hpo.errors import InvalidOption, RunFailed, UnknownRun
 from hpo.interrupts import finishing_first
-from hpo.limits import Outcome, RunOptions, check_numbers, check_whole, check_workers
+from hpo.limits import MOST_WORKERS, Outcome, RunOptions, check_numbers, check_whole, check_workers
 from hpo.metrics import loss_doubt
 from hpo.optuna_studies import Callback, check_callbacks
 from hpo.origin import find_in
@@ -25,7 +29,9 @@ from hpo.runs import Run
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.session import StudySession
 from hpo.terminator import check_terminator
-from hpo.units import format_duration
+from hpo.units import counted, format_duration
+
+_ONE_THREAD = "one_thread"  # attribute of a reference: whether fits on its split use one thread
 
 
 def run(
@@ -66,9 +72,11 @@ def run(
         trials: total number of trials the run is to have; None is the whole grid, or 50.
         database: a :class:`StudyDatabase`, a URL, a path, ``":memory:"``, or None for the default.
         workers: how many evaluations to run at a time, or the address of a Dask scheduler (``dask://host:8786``).
-        threads: that BLAS and OpenMP may use in each evaluation; None is the share of the cores that a worker has. It
-            belongs to the run from its beginning, as sums differ in their last digit with it. One is often faster
-            where the machine is busy or the data are few.
+        threads: that BLAS and OpenMP may use in each evaluation. It belongs to the run from its beginning, as sums
+            may differ in their last digit with it. None is the share of the cores that a worker has; but for one worker
+            without limits, where the reference is short and uses several threads, it is evaluated once more with one:
+            one is taken where it is faster and gives the same scores, and also where the scores differ, so that the
+            clock does not decide what is stored.
         timeout: seconds after which no further trial begins.
         target, patience: end the run at this value (the scorer's sign), or after so many trials without a better one.
         walltime: end the run when its trials have taken so many seconds in all, over every resumption: a budget in
@@ -101,7 +109,7 @@ def run(
     )  # fmt: skip
     workers = check_workers(workers)
     if threads is not None:
-        threads = check_whole("threads", threads)
+        threads = check_whole("threads", threads, most=MOST_WORKERS)
     chosen = find_sampler(sampler) if pruner is None else find_sampler(sampler).with_pruner(pruner)
     definition = find_in(study, database)
     check_suitable(chosen, definition)
@@ -114,23 +122,31 @@ def run(
     session = StudySession(definition, database, new_version=new_version)
     unchecked = session.check_stored([split], sampler=chosen.label, seed=seed)
     name = session.name(chosen.label, split, seed)
+    with contextlib.suppress(UnknownRun), session.database.locked(session.database.run_key(str(name))):
+        pass  # who records it now has the reference too: not to be waited for
     stored = session.database.run_attributes(str(name)).get("threads")
     if threads is not None and stored not in {None, threads}:
         raise InvalidOption(f"threads={threads}: {name} has {stored} and keeps them; leave the option out")
-    threads = stored or threads or share_of_cores(workers)
+    known = stored or threads
+    used = known or share_of_cores(workers)
     with (
         Progress(progress, definition.shown_metric) as shown,
-        started(session, {str(name)}, workers, options, threads, shown) as engine,
+        started(session, {str(name)}, workers, options, used, shown) as engine,
         finishing_first() as interrupts,
     ):
         shown.note(unchecked)
         driver = Driver(session, engine, options, interrupts, shown)
-        driver.evaluate_reference(split)
-        job = Job(name, chosen, lag=options.lag or engine.n_workers, threads=threads)
+        had_reference = session.reference(split) is not None
+        timed = Timed.of(lambda: driver.evaluate_reference(split, used))
+        if known is None and isinstance(engine, InProcess) and driver.stop() is None:
+            if _is_one_enough(session, split, used, None if had_reference else timed, shown):
+                used = 1
+            engine.use(used)
+        job = Job(name, chosen, lag=options.lag or engine.n_workers, threads=used)
         shown.note(_announcement(session, chosen, name, options))
         loop = driver.drive_one(job)
-        reference = session.reference(split)
-        shown.note(loss_doubt(definition.metric, loop.best, None if reference is None else reference.value))
+        usual = session.reference(split)
+        shown.note(loss_doubt(definition.metric, loop.best, None if usual is None else usual.value))
     if interrupts.requested:
         raise KeyboardInterrupt
     if loop.n_recorded and loop.best is None:
@@ -144,13 +160,55 @@ def run(
     return Run(name, session.database, definition, outcome)
 
 
+def _is_one_enough(session: StudySession, split: int, most: int, reference: Timed | None, progress: Progress) -> bool:
+    """Whether fits are to use one thread instead of all; measured once for each split, and kept with its reference.
+
+    Args:
+        session, split: whose reference is evaluated once more.
+        most: threads there are.
+        reference: what its evaluation took, if this call has just evaluated it.
+        progress: is told what was chosen.
+    """
+    name = str(session.name("reference", split, 0))
+    stored = session.reference(split)
+    kept = session.database.run_attributes(name).get(_ONE_THREAD)
+    if isinstance(kept, bool):
+        return kept
+    if stored is None or stored.state != TrialState.COMPLETE or (session.reference_seconds(split) or 0.0) > LONGEST:
+        return False
+
+    def evaluate(threads: int) -> tuple[float | str, ...]:
+        return session.reference_scores(split, threads)
+
+    scores = tuple(score for _, score in sorted(stored.intermediate_values.items()))
+    known = Timed.of(lambda: evaluate(most)) if reference is None else replace(reference, found=scores)
+    choice = choose_threads(evaluate, most, known)
+    is_one = choice is not None and choice.threads == 1
+    session.database.set_attributes(session.database.run_key(name), {_ONE_THREAD: is_one})
+    if choice is not None and is_one:
+        progress.note(_thread_note(choice, session.n_folds(split)))
+    return is_one
+
+
+def _thread_note(choice: ThreadChoice, n_fits: int) -> str:
+    """Why fits use one thread, in the seconds of one of so many fits."""
+    one, most = (format_duration(seconds / n_fits) for seconds in (choice.seconds_of_one, choice.seconds))
+    if not choice.depends:
+        return f"fits use 1 thread: {one} instead of {most}"
+    return (
+        f"fits use 1 thread ({one}, and {most} with {choice.most}), because their scores depend on the number of "
+        "threads in the last digits; --threads chooses another"
+    )
+
+
 def _announcement(session: StudySession, sampler: Sampler, name: RunName, options: RunOptions) -> str | None:
     """What is worth knowing before the first fit: the grid's size and time, or that the budget is too small."""
     if sampler.is_grid:
         size = session.definition.space.grid_size
         budget = size if options.trials is None else min(options.trials, size)
         n_left = max(budget - session.database.n_trials(str(name)), 0)
-        which = f"{budget} of {size} cells, in a seeded random order" if budget < size else f"{size} cells"
+        cells = counted(size, "cell")
+        which = f"{budget} of {cells}, in a seeded random order" if budget < size else cells
         seconds = n_left * (session.reference_seconds(name.split) or 0.0)
         more = ", and failed ones again" if options.retry_failed else ""
         return f"{name}: grid, {which}; {n_left} to evaluate{more}, about {format_duration(seconds)}"

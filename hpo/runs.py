@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -169,10 +170,11 @@ class Run:
         Raises:
             UnknownRun: the run has no trial of that number.
         """
-        trial = self.database.trial(str(self.name), number) if 0 <= number < 2**31 else None
+        is_number = isinstance(number, Integral) and 0 <= number < 2**31
+        trial = self.database.trial(str(self.name), int(number)) if is_number else None
         if trial is None:
             n_trials = self.database.n_trials(str(self.name))
-            raise UnknownRun(f"{self.name} has no trial {number}: it has {n_trials}, numbered from 0")
+            raise UnknownRun(f"{self.name} has no trial {number!r}: it has {n_trials}, numbered from 0")
         return Trial.from_optuna(trial)
 
     @property
@@ -306,8 +308,8 @@ class Run:
         changed = [name for name in _DECIDES_THE_MODEL if stored.get(f"hash_{name}", hashes[name]) != hashes[name]]
         if changed:
             raise StudyChanged(
-                f"{self.name.study} changed since {self.name} was made: {', '.join(changed)}; change it back to train "
-                "its models again"
+                f"{self.name.study} changed since {self.name} was made: {', '.join(changed)}; undo the change to "
+                "train its models again"
             )
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from hpo.announcements import announce
 from hpo.errors import InvalidOption, InvalidSpace, StudyChanged
 from hpo.fingerprint import OLD_HASHES, Versioned, unfitted
 from hpo.generators import fold_name, kept, seeded
-from hpo.limits import RunOptions
+from hpo.limits import RunOptions, check_whole
 from hpo.metrics import as_scorer
 from hpo.optuna_studies import check_callbacks
 from hpo.pruning import check_trains_in_steps
@@ -35,7 +35,7 @@ from hpo.search_seeded import SeededTask
 from hpo.search_space import CandidateSpace
 from hpo.search_watched import fit_and_score_watched
 from hpo.splits import TEST_FOLD
-from hpo.units import format_duration, one_line
+from hpo.units import counted, format_duration, one_line
 
 if TYPE_CHECKING:
     import optuna
@@ -80,8 +80,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             trains, where the estimator trains in steps (:mod:`hpo.steps`). The scores of folds that were not fitted
             to their end are NaN.
         timeout: seconds after which no further candidate begins.
-        trial_timeout: seconds that the folds of a candidate may take together; beyond them it counts as failed. A fit
-            is not interrupted, as scikit-learn fits in processes that are not to be killed.
+        trial_timeout: seconds that the folds of a candidate may take together; beyond them it counts as failed. No fit
+            is interrupted: scikit-learn fits in this process, or in those of joblib, which nobody may kill.
+            :func:`hpo.run` has processes of its own, and kills.
         target, patience: end the search at this score, or after so many candidates without a better one.
         start: a list of dicts of parameters to evaluate first.
         new_version: where the estimator, the folds or the scoring have changed since the stored run of that name was
@@ -284,7 +285,9 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             announce(search.note)
         if self.verbose > 0:
             n = search.n_left
-            more = f"; {search.n_resumed} candidates of {search.name} were resumed" if search.n_resumed else ""
+            resumed = f"{counted(search.n_resumed, 'candidate')} of {search.name} "
+            resumed += "was resumed" if search.n_resumed == 1 else "were resumed"
+            more = f"; {resumed}" if search.n_resumed else ""
             print(f"Fitting {n_splits} folds for each of {n} candidates, totalling {n * n_splits} fits{more}")
 
     def _check_stored(self, search: SearchRun, fit: _Fit) -> None:
@@ -430,11 +433,13 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         given = self._one_of("space", "param_grid", "param_distributions")
         if given is None:
             raise InvalidSpace("SearchCV has no space: give it as the second argument, or as param_grid={...}")
+        if n_trials is not None:
+            n_trials = check_whole("n_trials" if self.n_iter is None else "n_iter", n_trials)
         ending = RunOptions(
             trials=n_trials, timeout=self.timeout, trial_timeout=self.trial_timeout, target=self.target,
             patience=self.patience,
         )  # fmt: skip
-        n_trials, callbacks = ending.trials, check_callbacks(self.callbacks)
+        callbacks = check_callbacks(self.callbacks)
         space = CandidateSpace(given, are_choices=given is not self.space)
         is_grid = self.sampler is None and space.is_grid and n_trials is None
         sampler = find_sampler("grid" if is_grid else _DEFAULT_SAMPLER if self.sampler is None else self.sampler)

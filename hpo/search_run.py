@@ -151,7 +151,7 @@ class SearchRun:
         if not (self._begins_anew or self._may_begin_anew or changed == ["space"]):
             raise StudyChanged(
                 f"{known[latest]} in {self._database.name} was made with another {changed[0]}: give new_version=True "
-                f"to begin {new.versioned_study}, which reuses nothing, give SearchCV another name, or change it back"
+                f"to begin {new.versioned_study}, which reuses nothing, give SearchCV another name, or undo the change"
             )
         what = f"another {changed[0]}" if changed else "scores that it no longer gives"
         self.note = f"{known[latest]} was made with {what}: {new} begins, which reuses nothing of it"
@@ -448,7 +448,7 @@ class SearchRun:
         seconds, limit = evaluation.fit_seconds + evaluation.score_seconds, self.trial_timeout
         if evaluation.value is None or limit is None or seconds <= limit:
             return evaluation
-        error = f"TrialTimeout: its folds took {format_duration(seconds)} together"
+        error = f"TrialTimeout: its folds took {format_duration(seconds)} together (SearchCV interrupts no fit)"
         return replace(evaluation, value=None, error=error)
 
     def _record(self, record: TrialRecord) -> None:

@@ -221,5 +221,5 @@ def _is_list(values: Any) -> bool:
 
 def _are_lists(parts: Any) -> bool:
     if isinstance(parts, (str, bytes)) or not hasattr(parts, "__iter__"):
-        raise InvalidSpace(f"{parts!r} is no space: give a dict of hyperparameters, or a list of such dicts")
+        raise InvalidSpace(f"{parts!r} is not a space: give a dict of hyperparameters, or a list of such dicts")
     return all(_is_list(values) for part in parts for values in getattr(part, "values", list)())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.errors import InvalidOption
-from hpo.units import Metric, format_duration, nearest
+from hpo.units import Metric, format_duration, nearest, rough_text
 
 if TYPE_CHECKING:
     from hpo.runs import Run, Trial
@@ -44,19 +44,20 @@ class Selection:
 
     def sentence(self, metric: Metric) -> str:
         """What was selected and why, for people."""
-        said = f"{self.rule}: trial {self.trial.number}, {metric.label} {metric.text(self.trial.value)}"
+        value, bar, best = metric.texts([self.trial.value, self.bar, self.best.value])
+        said = f"{self.rule}: trial {self.trial.number}, {metric.label} {value}"
         if self.n_allowed < self.n_complete:
             said += f", of the {self.n_allowed} of {self.n_complete} trials below the ceilings"
         if self.rule == "best":
             return said
         said += f"; the cheapest ({cost_text(self.cost, cost_of(self.trial, self.cost))}) "
-        said += f"that is as good as {metric.text(self.bar)}"
+        said += f"that is as good as {bar}"
         if self.trial.number == self.best.number:
             return f"{said}, and the best of all"
         own, other = cost_of(self.trial, self.cost), cost_of(self.best, self.cost)
         return (
-            f"{said}; the best, trial {self.best.number}, has {metric.text(self.best.value)} at "
-            f"{other / own if own > 0 else math.inf:.2g} times the cost"
+            f"{said}; the best, trial {self.best.number}, has {best} at "
+            f"{rough_text(other / own if own > 0 else math.inf)} times the cost"
         )
 
 

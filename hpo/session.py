@@ -278,6 +278,13 @@ class StudySession:
         """The trial of the estimator's usual hyperparameters on this split, where it has been evaluated."""
         return self.database.trial(str(self.name("reference", split, 0)), 0)
 
+    def reference_scores(self, split: int, threads: int) -> tuple[float | str, ...]:
+        """Scores of the reference's folds, evaluated in this process and not stored; an error ends them."""
+        problem = self.problem(split)
+        with kept(), threadpool_limits(threads):
+            folds = list(evaluate_folds(problem, problem.used(None), range(problem.n_folds)))
+        return tuple(fold.error or float(fold.scores[problem.metric]) for fold in folds)
+
     def reference_seconds(self, split: int) -> float | None:
         """What it took to fit and score the reference, or None where it has not been evaluated."""
         reference = self.reference(split)

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpo.errors import InvalidDefinition
 from hpo.fingerprint import fingerprint
+from hpo.units import counted
 
 Rows = NDArray[np.intp]
 ORDERS = ("shuffle", "group", "time")
@@ -192,8 +194,8 @@ def _check_groups(split: Split, groups: Any) -> None:
     n_groups = len(set(np.asarray(groups).tolist()))
     if isinstance(split, CrossValidation) and split.splitter is None and n_groups <= split.folds:
         raise InvalidDefinition(
-            f"{n_groups} groups cannot be dealt into {split.folds} folds beside the test rows, as a group stays whole: "
-            "use fewer folds, test=0, or data with more groups"
+            f"{counted(n_groups, 'group')} cannot be dealt into {split.folds} folds beside the test rows, as a group "
+            "stays whole: use fewer folds, test=0, or data with more groups"
         )
 
 
@@ -227,7 +229,7 @@ def _check_splitter(split: CrossValidation) -> None:
 
     if not hasattr(split.splitter, "split"):
         raise InvalidDefinition(
-            f"splitter={split.splitter!r} is no scikit-learn splitter: it has no split(X, y, groups)"
+            f"splitter={split.splitter!r} is not a scikit-learn splitter: it has no split(X, y, groups)"
         )
     wanted = None
     if isinstance(split.splitter, TimeSeriesSplit):
@@ -294,7 +296,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _check_fraction(name: str, fraction: Any, *, smallest_is_allowed: bool) -> None:
-    is_number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool) and math.isfinite(fraction)
+    is_number = isinstance(fraction, Real) and not isinstance(fraction, bool) and math.isfinite(fraction)
     if not is_number or not (0 <= fraction < 1) or (fraction == 0 and not smallest_is_allowed):
         allowed = "from 0 up to, not including, 1" if smallest_is_allowed else "between 0 and 1, both excluded"
         raise InvalidDefinition(f"{name}={fraction!r} is not a fraction: give a number {allowed}")

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hpo.errors import InvalidOption
 from hpo.safe_csv import safe_cell
-from hpo.units import Metric, counted, format_duration
+from hpo.units import Metric, counted, digits_apart, format_duration, rough_text
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
     import pandas as pd
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
 
 # Columns of a comparison's table, those first that a narrow terminal can best do without.
 _DISPENSABLE = ("memory", "trials", "sampler time", "failed", "95%", "fit time", "reaches target", "random needs")
+_NOTHING = ("", "-")  # what a cell without content has
 _FEWEST_COLUMNS = 2  # of a table in a narrow terminal: what they are too narrow for is folded
 _N_BEST = 5  # trials that hpo show lists
 _N_LEARNED = 12  # rows of model parameters
@@ -68,7 +69,7 @@ def table(header: list[str], rows: list[list[str]], *, n_left: int = 1, spare: S
 
 def _fitting(header: list[str], rows: list[list[str]], spare: Sequence[str]) -> list[int]:
     """The numbers of the columns that have content, and that the terminal has room for."""
-    shown = [i for i in range(len(header)) if not rows or i == 0 or any(row[i] for row in rows)]
+    shown = [i for i in range(len(header)) if not rows or i == 0 or any(row[i] not in _NOTHING for row in rows)]
     if not console.is_terminal:
         return shown
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
@@ -194,11 +195,10 @@ def show_warnings(head: str, counts: Mapping[str, int]) -> None:
 def show_best(run: "Run", learned: "Learned | str | None" = None) -> None:
     """The best trial beside the reference; what it learned, or why that is not known, where either is given."""
     metric, best, reference = run.metric, run.best, run.reference
-    usual = f"; reference {metric.text(reference.value)}" if reference else ""
-    say(
-        f"best {metric.label} {metric.text(best.value)} ({metric.direction}) in trial {best.number}{usual}; "
-        f"on training rows {metric.text(best.train_score)}"
-    )
+    value, usual, train = metric.texts([best.value, reference.value if reference else None, best.train_score])
+    said = f"best {metric.label} {value} ({metric.direction}) in trial {best.number}"
+    said += f"; reference {usual}" if reference else ""
+    say(f"{said}; on training rows {train}")
     show_sides(best.params, learned)
 
 
@@ -242,24 +242,24 @@ def show_run(run: "Run", trial: "Trial | None", learned: "Learned | str | None" 
     for name in ("train_score", "fit_seconds", "score_seconds", "sampler_seconds", "n_model_parameters"):
         if name not in trials:  # no trial has it
             trials[name] = math.nan
-    states = ", ".join(f"{count} {state}" for state, count in trials["state"].value_counts().items())
+    states = ", ".join(f"{count} {_STATES[state]}" for state, count in trials["state"].value_counts().items())
     seconds = trials[["fit_seconds", "score_seconds", "sampler_seconds"]].sum()
-    say(f"{run.name}: {states or 'no trials'} of {run.attributes['budget']}")
-    say(
-        f"seconds: fit {seconds['fit_seconds']:.3g}, score {seconds['score_seconds']:.3g}, "
-        f"sampler {seconds['sampler_seconds']:.3g}"
-    )
+    say(f"{run.name}: {len(trials)} of {run.attributes['budget']} trials{f', {states}' if states else ''}")
+    parts = {name: rough_text(seconds[f"{name}_seconds"], 3) for name in ("fit", "score", "sampler")}
+    say(f"seconds: {', '.join(f'{name} {text}' for name, text in parts.items())}")
     if run.has_success:
         show_best(run, learned)
     if trials.empty:
         return
     names = [column for column in trials if column.startswith("params_")]
+    shown = trials.sort_values(["value", "number"], ascending=[False, True]).head(_N_BEST)
+    scores = zip(metric.texts(shown["value"].tolist()), metric.texts(shown["train_score"].tolist()), strict=True)
     rows = [
         [
-            str(row["number"]), metric.text(row["value"]), metric.text(row["train_score"]), f"{row['fit_seconds']:.3g}",
-            _whole(row["n_model_parameters"]), *(_value(row[name]) for name in names),
+            str(row["number"]), value, train, rough_text(row["fit_seconds"], 3), _whole(row["n_model_parameters"]),
+            *(_value(row[name]) for name in names),
         ]
-        for row in trials.sort_values(["value", "number"], ascending=[False, True]).head(_N_BEST).to_dict("records")
+        for row, (value, train) in zip(shown.to_dict("records"), scores, strict=True)
     ]  # fmt: skip
     header = ["trial", metric.label, "on training rows", "fit seconds", "model parameters"]
     table([*header, *(name.removeprefix("params_") for name in names)], rows, n_left=0)
@@ -269,14 +269,14 @@ def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" =
     """One trial with everything that is stored with it, and what it learned, or why that is not known."""
     say(f"trial {trial.number}: {trial.state}, {metric.label} {metric.text(trial.value)} ({metric.direction})")
     if trial.fold_scores:
-        say(f"folds: {', '.join(map(metric.text, trial.fold_scores))}")
+        say(f"folds: {', '.join(metric.texts(trial.fold_scores))}")
     show_sides(trial.params, learned)
     rows = []
     for name, value in sorted(trial.attributes.items()):
         if name == "train_score":
             rows.append([name, metric.text(value)])
         elif name == "train_fold_scores":
-            rows.append([name, ", ".join(map(metric.text, trial.train_fold_scores))])
+            rows.append([name, ", ".join(metric.texts(trial.train_fold_scores))])
         elif name.startswith("neg_"):
             rows.append([Metric(name, -1).label, Metric(name, -1).text(value)])
         elif name not in {"traceback", "warnings"}:
@@ -288,6 +288,7 @@ def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" =
         say(trial.attributes["traceback"])
 
 
+_STATES = {"COMPLETE": "complete", "FAIL": "failed", "PRUNED": "pruned"}
 _MOST_WARNINGS = 8  # that are shown
 _FOREIGN = {"minimize": "lower is better", "maximize": "higher is better", None: "several", "not_set": "-"}
 
@@ -295,23 +296,32 @@ _FOREIGN = {"minimize": "lower is better", "maximize": "higher is better", None:
 def show_runs(runs: list[dict[str, Any]]) -> None:
     """``hpo list``."""
     rows = []
+    beside: dict[tuple[Any, ...], list[float]] = {}
+    for row in runs:
+        beside.setdefault(_compared(row), []).append(row["best"])
     for row in runs:
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         is_ours = isinstance(row["metric"], str)
         metric = Metric(row["metric"], int(row["metric_sign"])) if is_ours else Metric("value", 1)
         seconds = [row["fit_seconds"], row["score_seconds"], row["sampler_seconds"]]
         budget = row["budget"] if is_ours else "?"
+        best = metric.text(row["best"], beside=beside[_compared(row)])
         rows.append(
             [
                 row["run"], row["state"] if is_ours else "foreign",
                 f"{row['complete'] + row['failed'] + row['pruned']}/{budget}{failed}",
-                metric.text(row["best"]), metric.label if is_ours else _FOREIGN[row["direction"]],
+                best, metric.label if is_ours else _FOREIGN[row["direction"]],
                 "-" if None in seconds else f"{sum(seconds):.1f}",
             ]
         )  # fmt: skip
     table(["run", "state", "trials", "best", "metric", "seconds"], rows, n_left=2, spare=("seconds", "metric", "state"))
     if rows:
         say("best values are comparable within one split")
+
+
+def _compared(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What runs have in common whose best values can be compared."""
+    return row["study"], row["version"], row["split"]
 
 
 def show_comparison(comparison: "Comparison") -> None:
@@ -368,7 +378,10 @@ def show_studies() -> None:
 def _span(low: float, high: float) -> str:
     if math.isnan(low):
         return ""
-    return f"{low:.3g} to {high:.3g}" if low < high else f"{low:.3g}"
+    if not low < high:
+        return rough_text(low, 3)
+    digits = digits_apart([low, high], 3)
+    return f"{rough_text(low, digits)} to {rough_text(high, digits)}"
 
 
 def _whole(number: float) -> str:

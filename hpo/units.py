@@ -1,8 +1,9 @@
 """Durations, sizes, and metrics as people read them: errors positive, lower is better."""
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -47,6 +48,47 @@ def parse_size(text: str | float) -> float:
 def format_size(megabytes: float) -> str:
     """A size of ``megabytes`` (2**20 bytes) for people: ``500 MB``, ``2.1 GB``."""
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.3g} GB"
+
+
+_DIGITS = 4  # significant ones that people are shown, ...
+_MOST_DIGITS = 10  # ... and at most where numbers differ in later ones
+_ALIKE = 1e-9  # relative difference below which two results are one: sums end differently
+
+
+def digits_apart(numbers: Iterable[float | None], fewest: int = _DIGITS) -> int:
+    """How many significant digits show which of these numbers differ."""
+    known = sorted({float(number) for number in numbers if number is not None and math.isfinite(number)})
+    pairs = [pair for pair in itertools.pairwise(known) if not math.isclose(*pair, rel_tol=_ALIKE)]
+    for digits in range(fewest, _MOST_DIGITS):
+        if all(number_text(low, digits) != number_text(high, digits) for low, high in pairs):
+            return digits
+    return _MOST_DIGITS if pairs else fewest
+
+
+def number_text(number: float, digits: int = _DIGITS) -> str:
+    """A number with so many significant digits, ending zeros kept: ``0.2500``, ``20824``; ``1.000e-05`` far from 1."""
+    if not math.isfinite(number) or number == 0:
+        return f"{number:.{digits - 1}f}"
+    exponent = int(f"{number:.{digits - 1}e}".rpartition("e")[2])
+    if not -5 < exponent < 7:
+        return f"{number:.{digits - 1}e}"
+    return f"{number:.{max(digits - 1 - exponent, 0)}f}"
+
+
+def number_texts(numbers: Sequence[float], digits: int = _DIGITS) -> list[str]:
+    """Numbers that are read beside each other, with the digits in which they differ."""
+    digits = digits_apart(numbers, digits)
+    return [number_text(number, digits) for number in numbers]
+
+
+def rough_text(number: float, digits: int = 2) -> str:
+    """A number of which the size matters: ``0.0012``, ``120``, ``12000``."""
+    return f"{float(f'{number:.{digits}g}'):.12g}"
+
+
+def share_text(share: float) -> str:
+    """``42%``; a dash where it is not known."""
+    return "-" if math.isnan(share) else f"{share:.0%}"
 
 
 def counted(n: int, noun: str) -> str:
@@ -102,11 +144,22 @@ class Metric:
         """The scorer's ``score`` as people read it."""
         return self.sign * score + 0.0  # + 0.0 turns -0.0 into 0.0
 
-    def text(self, score: float | None, error: float | None = None) -> str:
-        """The scorer's ``score`` with four significant digits, or a dash where there is none; ``error`` follows ±."""
+    def text(self, score: float | None, error: float | None = None, *, beside: Iterable[float | None] = ()) -> str:
+        """The scorer's ``score`` as people read it, or a dash where there is none.
+
+        Args:
+            score: with four significant digits, or more where it is read beside others.
+            error: follows ±.
+            beside: the scores that it is read beside, of which it may be one itself.
+        """
         if score is None or score != score:
             return "-"
-        return f"{self.shown(score):#.4g}".rstrip(".") + ("" if error is None else f" ± {error:.2g}")
+        digits = digits_apart([score, *beside])
+        return number_text(self.shown(score), digits) + ("" if error is None else f" ± {rough_text(error)}")
+
+    def texts(self, scores: Sequence[float | None]) -> list[str]:
+        """Scores that are read beside each other."""
+        return [self.text(score, beside=scores) for score in scores]
 
 
 def scorer_name(scorer: Callable[..., Any]) -> str:

@@ -16,7 +16,7 @@ from hpo.evaluation import Problem, evaluate
 from hpo.foreign_spaces import Parameter, Quantile
 from hpo.hyperparameters import Categorical, Float, Int, typed
 from hpo.space import SearchSpace, when_text
-from hpo.units import Metric, nearest
+from hpo.units import Metric, nearest, number_texts
 
 if TYPE_CHECKING:
     from hpo.runs import Run, Trial
@@ -62,11 +62,12 @@ class ValidationCurve:
         best = done.loc[done["validation"].idxmax()]
         gaps = (done["train"] - done["validation"]).abs()
         widest, narrowest = done.loc[gaps.idxmax()], done.loc[gaps.idxmin()]
+        least, most = number_texts([float(gaps.min()), float(gaps.max())], 2)
         said = [
             f"{self.name}: best on validation rows at {_text(best['value'])} ({self.metric.label} "
             f"{self.metric.text(best['validation'])}); trial {self.trial} has {_text(self.value)}",
-            f"the gap between training and validation rows goes from {gaps.min():.2g} at {_text(narrowest['value'])} "
-            f"to {gaps.max():.2g} at {_text(widest['value'])}",
+            f"the gap between training and validation rows goes from {least} at {_text(narrowest['value'])} "
+            f"to {most} at {_text(widest['value'])}",
         ]
         return [*said, *self.notes]
 

@@ -179,7 +179,7 @@ def test_one_trial_and_one_repetition_are_said_and_drawn(folder, capsys):
 
 def test_a_run_without_trials_can_be_shown(folder, capsys):
     assert command(["run", "quick.py", "--sampler", "random", "--timeout", "0.000001s"]) == 75
-    assert f"{RUN}: no trials of 50" in ok(capsys, "show", RUN)
+    assert f"{RUN}: 0 of 50 trials" in ok(capsys, "show", RUN)
     assert json.loads(ok(capsys, "show", RUN, "--json"))["best"] is None
     assert "has no trial 99999999999999999999: it has 0" in refused(capsys, "show", RUN, "--trial", "9" * 20)
 
@@ -236,7 +236,7 @@ def test_a_timeout_exits_75_and_the_same_command_goes_on(folder, capsys):
 def test_a_comparison_that_its_timeout_leaves_without_a_repetition_exits_75(folder, capsys):
     arguments = ["compare", "quick.py", "--samplers", "random,tpe", "--repetitions", "2", "--trials", "3", *ALONE]
     assert command([*arguments, "--timeout", "0.000001s"]) == 75
-    assert "no repetition is complete: 4 of 4 runs" in capsys.readouterr().err
+    assert "no repetition is complete: of 4 runs 4 are missing" in capsys.readouterr().err
     assert "no repetition is complete" in refused(capsys, *arguments, "--no-run", "--timeout", "1h")
     (folder / "--timeout.db").touch()  # a name decides nothing
     hpo.StudyDatabase("--timeout.db").close()
@@ -281,7 +281,7 @@ def test_a_target_is_given_as_it_is_shown(folder, capsys):
         (("run", "quick.py", "--timeout", "soon"), "cannot parse duration 'soon'"),
         (("run", "quick.py", "--timeout", ""), "cannot parse duration ''"),
         (("run", "quick.py", "--trial-memory", ""), "cannot parse size ''"),
-        (("run", "quick.py", "--database", "mongodb://x"), "'mongodb' is no database that can be used"),
+        (("run", "quick.py", "--database", "mongodb://x"), "'mongodb' is not a database that can be used"),
         (("run", "quick.py", "--database", "no/such/folder/x.db"), "does not exist"),
         (("compare", "quick.py", "--samplers", "tpe"), "give two or more, each once"),
         (("compare", "quick.py", "--samplers", "tpe,grid"), "baseline='random' is not among"),

@@ -1,5 +1,6 @@
 """What the commands print can be pasted, read at 80 columns, and written anywhere."""
 
+import argparse
 import json
 import os
 import re
@@ -271,3 +272,88 @@ def test_help_comes_in_groups_and_says_what_each_option_does(capsys, name):
     assert places[1] < out.index("  --trials") < places[2] < out.index("  --workers") < places[3]
     for action in vars(build_parser(COMMANDS))["_subparsers"]._group_actions[0].choices[name]._actions:
         assert action.help, action
+
+
+LARGE = """
+from sklearn.datasets import make_regression
+from sklearn.linear_model import Ridge
+
+import hpo
+
+
+def data():
+    return make_regression(200, 5, noise=140, random_state=0)
+
+
+study = hpo.StudyDefinition(
+    name="large",
+    data=data,
+    estimator=Ridge(),
+    space={"alpha": hpo.Float(1e-3, 1e-1, log=True)},
+    metric="neg_mean_squared_error",
+    split=hpo.CrossValidation(folds=3, test=0.2),
+)
+"""
+
+
+def test_errors_that_hardly_differ_are_told_apart_wherever_they_are_shown(tmp_path, monkeypatch, capsys):
+    (tmp_path / "large.py").write_text(LARGE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_DATABASE", raising=False)
+    compared = ["compare", "large.py", "--samplers", "random,grid", "--trials", "3", "--workers", "1"]
+    said = {}
+    for words in (
+        ["run", "large.py", "--sampler", "random", "--trials", "6"], ["run", "large.py", "--sampler", "grid"], ["list"],
+        ["show", "large"], ["show", "large", "--trial", "0"], ["show", "large", "--cost"],
+        ["show", "large", "--curve", "alpha"], ["show", "large", "--select", "one-se"],
+        ["try", "large.py", "alpha=0.01"],
+        [*compared, "--repetitions", "1"], [*compared, "--repetitions", "2"], ["export", "large", "model"],
+    ):  # fmt: skip
+        assert command(words) == 0
+        said[" ".join(words)] = capsys.readouterr().out
+    together = "\n".join([*said.values(), (tmp_path / "model" / "README.md").read_text()])
+    assert "e+0" not in together
+    assert "nan" not in together
+    assert re.search(r"best mean squared error (\S+) .* reference (?!\1)\S+;", said["show large"])
+    bests = re.findall(r"split0-seed0 +done +\S+ +(\S+)", said["list"])
+    assert len(bests) == len(set(bests)) == 3
+    for words in [words for words in said if words.startswith("compare")]:
+        rows = re.findall(r"^ ?(grid|random|reference) +(\d\S+) ", said[words], re.MULTILINE)
+        assert len(rows) == len({value for _, value in rows}) == 3
+        assert "held-out" not in said[words].partition("large: mean")[2].splitlines()[2]  # nothing is known of it
+
+
+def test_every_option_says_what_it_does_and_its_default():
+    (subparsers,) = (
+        action for action in build_parser(COMMANDS)._actions if hasattr(action, "choices") and action.choices
+    )
+    for name, parser in subparsers.choices.items():
+        for action in parser._actions:
+            text = f"hpo {name} {'/'.join(action.option_strings) or action.dest}: {action.help}"
+            assert action.help, text
+            assert re.match(r"[A-Za-z]", action.help), text
+            assert not action.help.startswith("default"), text
+            if action.option_strings and action.nargs != 0 and action.default is not argparse.SUPPRESS:
+                assert re.search(r"default|required|needed|hyperparameter|varied", action.help), text
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_an_interrupted_command_says_that_something_is_kept_only_where_it_is(folder, capsys, monkeypatch, records):
+    text = SCRIPT.replace("NAME", "mine").replace("import hpo\n", "import hpo\nimport os, signal\n", 1)
+    where = "DecisionTreeClassifier()" if records else "load_iris,\n    estimator"
+    fit = "Ends()" if records else "lambda: os.kill(os.getpid(), signal.SIGINT) or load_iris(),\n    estimator"
+    ends = """
+class Ends(DecisionTreeClassifier):
+    def fit(self, X, y):
+        if self.max_depth == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().fit(X, y)
+
+"""
+    text = text.replace(where, fit, 1).replace("study = hpo", f"{ends}\nstudy = hpo", 1)
+    Path("mine.py").write_text(text)
+    monkeypatch.setattr("hpo.interrupts.Interrupts.has_recorded", False)
+    assert command(["run", "mine.py", "--sampler", "grid"]) == 130
+    said = capsys.readouterr().err
+    assert ("; what was recorded is kept. To go on: hpo run mine.py --sampler grid\n" in said) is records
+    assert ("hpo: interrupted before anything new was recorded. To go on: hpo run mine.py" in said) is not records

@@ -137,7 +137,7 @@ def test_a_trial_out_of_order_is_refused_and_nothing_is_written(database):
     key = database.create_run(run, {"budget": 4, "metric": "r2"})
     database.record(key, record(create_trial(value=1.0), 0))
     for number in (2, 3):
-        with pytest.raises(hpo.RunInUse, match="has 1 trials where"):
+        with pytest.raises(hpo.RunInUse, match="has 1 trial, not 3 as expected"):
             database.record(key, record(create_trial(value=1.0), number))
     assert len(database.trials(str(run))) == 1
 
@@ -164,7 +164,7 @@ def test_a_locked_file_is_waited_for(database, tree, monkeypatch, capsys):
     threading.Timer(1.0, lambda: blocker.execute("COMMIT")).start()
     trial = create_trial(value=1.0)
     database.record(database.run_key(str(run.name)), record(trial, 2))
-    assert "database is locked): holding the result" in capsys.readouterr().err
+    assert "database is locked): the result is held" in capsys.readouterr().err
     assert len(run.trials) == 3
     blocker.close()
 
@@ -306,7 +306,7 @@ def test_a_foreign_or_broken_file_is_refused_untouched(tmp_path, make, message):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://localhost", "'redis' is no database that can be used: write sqlite:///FILE"),
+        ("redis://localhost", "'redis' is not a database that can be used: write sqlite:///FILE"),
         ("://", "cannot be parsed"),
         ("postgresql://me@host:port/x", "cannot be parsed: write sqlite:///FILE, postgresql://USER@HOST/NAME"),
         ("sqlite+nope:///x.db", "unknown driver"),
@@ -395,18 +395,20 @@ def held(database, tree):
     process.communicate()
 
 
-def test_a_run_that_another_process_records_is_refused_naming_it(held, database, tree):
+def test_a_run_that_another_process_records_is_refused_naming_it(held, database, tree, capsys):
     _, process = held
     with pytest.raises(hpo.RunInUse, match=rf"is being recorded by process {process.pid} on .*, since 20"):
-        hpo.run(tree, sampler="random", trials=5, database=database, progress="none")
+        hpo.run(tree, sampler="random", trials=5, database=database)
+    assert "ended" not in capsys.readouterr().err  # it lives
     other = hpo.run(tree, sampler="random", seed=1, trials=2, database=database, progress="none")
     assert len(other.trials) == 2  # another run is free
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(held, database, tree):
+def test_the_lock_of_a_dead_process_is_taken_over(held, database, tree, capsys):
     _, process = held
     process.kill()
     process.wait()
-    run = hpo.run(tree, sampler="random", trials=5, database=database, progress="none")
+    run = hpo.run(tree, sampler="random", trials=5, database=database)
+    assert f"{run.name}: who recorded it last ended abruptly" in capsys.readouterr().err
     assert len(run.trials) == 5
     assert run.attributes["holder"] is None

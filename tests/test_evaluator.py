@@ -181,7 +181,7 @@ def test_a_process_that_ended_in_silence_is_noticed_when_the_run_is_resumed(tmp_
     carry_out(script, tmp_path / "x.db")  # ends with 0: nothing of ours is left that could say otherwise
     again = carry_out(script, tmp_path / "x.db")
     assert again.returncode == 0, again.stderr
-    assert "who recorded it last ended without a word" in again.stderr
+    assert "who recorded it last ended abruptly" in again.stderr
     with hpo.StudyDatabase(tmp_path / "x.db") as database:
         errors = database.trials("raising/grid/split0-seed0").set_index("params_max_depth")["error"]
     assert errors[8] == ERRORS[7]

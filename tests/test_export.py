@@ -350,7 +350,7 @@ def test_what_is_there_is_replaced_only_on_request_and_only_a_model(run, tmp_pat
     with pytest.raises(hpo.InvalidOption, match=r"letters\.txt"):
         run.export(home, force=True)
     assert [path.name for path in home.iterdir()] == ["letters.txt"]
-    with pytest.raises(hpo.InvalidOption, match="no folder"):
+    with pytest.raises(hpo.InvalidOption, match="not a folder"):
         run.export(home / "letters.txt", force=True)
     run.export(tmp_path / "a" / "b" / "model")  # its parents are made
     assert not list(tmp_path.rglob(".*"))
@@ -358,7 +358,7 @@ def test_what_is_there_is_replaced_only_on_request_and_only_a_model(run, tmp_pat
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(run, database, tmp_path, monkeypatch):
     monkeypatch.setattr("hpo.model_folder.os.access", lambda *_: False)
-    with pytest.raises(hpo.InvalidOption, match="no folder that can be written"):
+    with pytest.raises(hpo.InvalidOption, match="not a folder that can be written"):
         run.export(tmp_path / "model")
     assert database.test_scores("iris-tree").empty
 

@@ -164,7 +164,9 @@ def test_a_definition_that_changed_since_trains_nothing(database):
         "space": {"space": {"max_depth": Int(1, 9)}},
     }
     for what, change in changes.items():
-        with pytest.raises(StudyChanged, match=f"iris-tree changed since {name} was made: {what}; change it back"):
+        with pytest.raises(
+            StudyChanged, match=f"iris-tree changed since {name} was made: {what}; undo the change to train"
+        ):
             Run(name, database, tree_study(**change)).model_parameters()
     with pytest.raises(UnknownRun, match="without its study definition"):
         Run(name, database).model_parameters()

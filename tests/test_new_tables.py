@@ -128,7 +128,7 @@ def test_a_copy_of_the_target_is_said_and_kept(folder, capsys, is_number):
 
 
 def test_a_column_that_tells_the_target_alone_is_said(folder, capsys):
-    amount = RNG.normal(size=N).round(4)
+    amount = np.random.default_rng(0).normal(size=N).round(4)
     _, said, _ = written(table(y=amount, fahrenheit=(amount * 1.8 + 32).round(3)), capsys)
     assert "fahrenheit predicts the target alone" in said or "fahrenheit is a copy" in said
 

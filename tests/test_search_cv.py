@@ -550,7 +550,7 @@ def test_time_ends_the_search_after_a_candidate():
     ({"n_trials": 0}, hpo.InvalidOption, "trials=0: give a whole number"),
     ({"timeout": -1}, hpo.InvalidOption, "timeout=-1"),
     ({"pruner": "median"}, hpo.UnsuitablePruner, "median watches training"),
-    ({"space": 3}, hpo.InvalidSpace, "3 is no space"),
+    ({"space": 3}, hpo.InvalidSpace, "3 is not a space"),
     ({"space": {"max_depth": hpo.Int(1, 3)}, "sampler": "cmaes"}, hpo.UnsuitableSampler, "cmaes needs 2 numeric"),
     ({"space": {"max_depth": []}, "sampler": "grid"}, ValueError, "max_depth"),
 ])  # fmt: skip

@@ -416,7 +416,7 @@ def test_a_server_that_is_away_for_a_while_loses_and_repeats_nothing(shared, ser
     thread.start()
     run = hpo.run(definition, database=shared, **options)
     thread.join()
-    assert "holding the result" in capsys.readouterr().err
+    assert "the result is held" in capsys.readouterr().err
     here = hpo.run(definition, database=tmp_path / "x.db", **options)
     assert same_trials(run.trials) == same_trials(here.trials)
     here.database.close()

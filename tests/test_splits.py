@@ -317,7 +317,7 @@ def test_a_group_splitter_leaves_out_each_development_group_in_turn():
         (lambda: CrossValidation(repeats=2, order="time"), "repeats=2.*time order allows no repeats"),
         (lambda: CrossValidation(order="random"), "order='random' is unknown; known: shuffle, group, time"),
         (lambda: Holdout(order="Time"), "order='Time' is unknown"),
-        (lambda: CrossValidation(splitter=5), "splitter=5 is no scikit-learn splitter"),
+        (lambda: CrossValidation(splitter=5), "splitter=5 is not a scikit-learn splitter"),
     ],
 )
 def test_rules_that_cannot_be_are_refused_when_written(make, message):

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, get_scorer, get_scorer_names, make_scorer, mean_pinball_loss
 
 from hpo import InvalidOption
-from hpo.units import Metric, format_duration, parse_duration, scorer_name
+from hpo.units import (
+    Metric,
+    digits_apart,
+    format_duration,
+    number_text,
+    number_texts,
+    parse_duration,
+    rough_text,
+    scorer_name,
+    share_text,
+)  # fmt: skip
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -117,3 +127,42 @@ def test_zero_has_no_sign_and_nothing_is_a_dash():
 @given(st.floats(-1e6, 1e6))
 def test_a_flipped_sign_and_direction_show_the_same(score):
     assert Metric.of("neg_log_loss").shown(-score) == Metric.of("accuracy").shown(score)
+
+
+@pytest.mark.parametrize(("number", "text"), [
+    (0.25, "0.2500"), (20823.7, "20824"), (9.99996, "10.00"), (-0.00012345, "-0.0001234"), (1e-5, "1.000e-05"),
+    (1234567.8, "1234568"), (3.2e9, "3.200e+09"), (0.0, "0.000"), (math.inf, "inf"), (math.nan, "nan"),
+])  # fmt: skip
+def test_numbers_have_four_digits_and_no_exponent_near_one(number, text):
+    assert number_text(number) == text
+
+
+@few
+@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=8))
+def test_numbers_that_differ_are_shown_differently(numbers):
+    texts = number_texts(numbers)
+    for a, a_text in zip(numbers, texts, strict=True):
+        for b, b_text in zip(numbers, texts, strict=True):
+            if not math.isclose(a, b, rel_tol=1e-8):
+                assert a_text != b_text
+    assert number_texts(numbers[::-1]) == texts[::-1]
+
+
+@few
+@given(st.floats(1e-6, 1e9))
+def test_sums_that_end_differently_are_one_number(number):
+    assert len(set(number_texts([number, number * (1 + 1e-12)]))) == 1
+
+
+def test_scores_beside_each_other_have_the_digits_in_which_they_differ():
+    metric = Metric.of("neg_mean_squared_error")
+    assert metric.texts([-20820.31, -20820.38, None, math.nan]) == ["20820.3", "20820.4", "-", "-"]
+    assert metric.text(-20820.31, 120.4, beside=[-20820.38]) == "20820.3 ± 120"
+    assert metric.texts([-0.25, -0.25]) == ["0.2500", "0.2500"]
+    assert digits_apart([1.0, None, math.inf]) == 4
+
+
+def test_sizes_have_no_exponent_and_unknown_shares_are_a_dash():
+    assert [rough_text(number) for number in (118.0, 11874.0, 0.00123, 0.0)] == ["120", "12000", "0.0012", "0"]
+    assert share_text(0.416) == "42%"
+    assert share_text(math.nan) == "-"

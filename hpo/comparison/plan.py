@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from hpo.comparison.statistics import fewest_repetitions
 from hpo.definition import StudyDefinition
 from hpo.errors import InvalidOption
+from hpo.limits import check_whole
 from hpo.pruning import check_suitable
 from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler, find_sampler
@@ -81,9 +83,8 @@ class Plan:
         pool: int = 1,
     ) -> "Plan":
         """A plan for a study whose numbers and samplers are checked; the definition's margin where none is given."""
-        for name, number in {"repetitions": repetitions, "trials": trials, "pool": pool}.items():
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise InvalidOption(f"{name}={number!r}: give a whole number, 1 or more")
+        repetitions, trials = check_whole("repetitions", repetitions), check_whole("trials", trials)
+        pool = check_whole("pool", pool)
         if isinstance(samplers, str) or not hasattr(samplers, "__iter__"):
             raise InvalidOption(f"samplers={samplers!r}: give a list of samplers, as in ['random', 'tpe']")
         chosen = tuple(find_sampler(sampler) for sampler in samplers)
@@ -95,7 +96,7 @@ class Plan:
                 f"baseline={baseline!r} is not among the samplers {', '.join(labels)}; None compares all pairs"
             )
         for name, value, most in (("margin", margin, math.inf), ("alpha", alpha, 1)):
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
             if value is not None and not (is_number and 0 < value < most):
                 unit = "in the metric's units" if name == "margin" else "and below 1"
                 raise InvalidOption(f"{name}={value!r}: give a number above 0, {unit}")

@@ -189,9 +189,9 @@ def _complete_trials(session: StudySession, plan: Plan, missing: Mapping[RunName
     if not complete:
         name, n_lacking = next(iter(missing.items()))
         raise NotComparable(
-            f"no repetition is complete: {len(missing)} of {len(_names(session, plan))} runs are missing or "
-            f"unfinished ({in_words(missing)}), such as {name}, which lacks {n_lacking} of "
-            f"{counted(plan.trials, 'trial')}"
+            f"no repetition is complete: of {len(_names(session, plan))} runs {len(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing or unfinished ({in_words(missing)}), such as {name}, "
+            f"which lacks {n_lacking} of {counted(plan.trials, 'trial')}"
         )
     trials = session.database.trials(study=session.name("", 0, 0).versioned_study)
     return trials[trials["seed"].isin(complete) | (trials["sampler"] == "reference")]
@@ -319,7 +319,7 @@ def _announcement(session: StudySession, plan: Plan, missing: Mapping[RunName, i
     return (
         f"{session.definition.name}: {', '.join(plan.labels)}; "
         f"{counted(plan.repetitions, 'repetition')} x {counted(plan.trials, 'trial')} x {counted(n_folds, 'fold')}: "
-        f"{n_trials * n_folds} fits to go"
+        f"{counted(n_trials * n_folds, 'fit')} to go"
         + (f", about {format_duration((n_trials + n_references) * seconds / n_workers)}" if seconds is not None else "")
         + (f" with {n_workers} workers" if n_workers > 1 else "")
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpo.comparison import measures
 from hpo.comparison.statistics import fewest_repetitions
-from hpo.units import Metric, counted, format_duration, format_size
+from hpo.units import Metric, counted, format_duration, format_size, rough_text, share_text
 
 if TYPE_CHECKING:
     from hpo.comparison.result import Comparison
@@ -57,7 +57,7 @@ def _worth(comparison: "Comparison") -> str:
         return f"Tuning does harm on {study}: {numbers}; it is better in {share} only."
     if verdict in {"equivalent", "no difference"}:
         return f"Tuning makes no difference that matters on {study}: {numbers}."
-    return f"Too early to say whether tuning is worth it on {study}: {numbers}, better in {share}; {_doubt(row)}."
+    return f"Too early to say whether tuning {study} is worth it: {numbers}, better in {share}; {_doubt(row)}."
 
 
 def _held_out(comparison: "Comparison", sampler: str, against: str) -> tuple[str, str, str]:
@@ -65,15 +65,15 @@ def _held_out(comparison: "Comparison", sampler: str, against: str) -> tuple[str
     metric, finals = comparison.metric, comparison.finals
     column = "test" if comparison.has_test else "value"
 
-    errors = comparison.test_errors
-
-    def median(label: str) -> str:
+    def median(label: str) -> float:
         values = comparison.reference if label == "reference" else finals[finals["sampler"] == label]
-        error = float(errors.get(label, math.nan))
-        return metric.text(float(values[column].median())) + _off(error)
+        return float(values[column].median())
 
+    labels = (sampler, against)
+    texts = metric.texts([median(label) for label in labels])
+    errors = [_off(float(comparison.test_errors.get(label, math.nan))) for label in labels]
     where = f"held-out {metric.label}" if comparison.has_test else f"{metric.label} on validation rows"
-    return where, median(sampler), median(against)
+    return where, texts[0] + errors[0], texts[1] + errors[1]
 
 
 def _wins(comparison: "Comparison", row: dict[str, Any], *, paired: bool) -> str:
@@ -81,8 +81,8 @@ def _wins(comparison: "Comparison", row: dict[str, Any], *, paired: bool) -> str
     name = "test_superiority" if comparison.has_test else "superiority"
     if paired:
         ties = ", ties counting half" if row["ties"] else ""
-        return f"{row[name]:.0%} of {counted(comparison.repetitions, 'repetition')}{_percent(row, name)}{ties}"
-    return f"{row[name]:.0%} of pairs of runs{_percent(row, name)}"
+        return f"{share_text(row[name])} of {counted(comparison.repetitions, 'repetition')}{_percent(row, name)}{ties}"
+    return f"{share_text(row[name])} of pairs of runs{_percent(row, name)}"
 
 
 def _percent(row: dict[str, Any], name: str = "superiority") -> str:
@@ -99,8 +99,11 @@ def _doubt(row: dict[str, Any]) -> str:
         return f"{row['reason']}{rows}"
     if low > _MOST_REPETITIONS:
         return f"{row['reason']}; plan for more than {_MOST_REPETITIONS} repetitions"
-    most = f"more than {_MOST_REPETITIONS}" if high > _MOST_REPETITIONS else f"{high:.0f}"
-    return f"{row['reason']}; plan for {low:.0f} to {most} repetitions"
+    if high > _MOST_REPETITIONS:
+        return f"{row['reason']}; plan for {low:.0f} repetitions or more, perhaps beyond {_MOST_REPETITIONS}"
+    if f"{low:.0f}" == f"{high:.0f}":
+        return f"{row['reason']}; plan for about {low:.0f} repetitions"
+    return f"{row['reason']}; plan for {low:.0f} to {high:.0f} repetitions"
 
 
 def _is_luck(row: dict[str, Any]) -> bool:
@@ -200,8 +203,8 @@ def _budget(comparison: "Comparison") -> list[str]:
 
 def _amount(row: dict[str, Any], which: str) -> str:
     low, high = row[f"{which}gain_low"], row[f"{which}gain_high"]
-    interval = "" if math.isnan(low) else f" [{low:.2g}, {high:.2g}]"
-    return f"{row[f'{which}gain']:.2g}{interval}"
+    interval = "" if math.isnan(low) else f" [{rough_text(low)}, {rough_text(high)}]"
+    return f"{rough_text(row[f'{which}gain'])}{interval}"
 
 
 # --- warnings ---
@@ -263,10 +266,14 @@ def _of_samplers(comparison: "Comparison") -> list[str]:
         name, n_trials = row["sampler"], row["trials"]
         if n_trials < row["repetitions"] * plan.trials:
             said.append(f"{name} ran out of configurations before its budget: its curve is held flat")
-        if row["distinct"] < n_trials:
-            said.append(f"{n_trials - row['distinct']} of {n_trials} trials of {name} repeat a configuration")
+        n_again = n_trials - row["distinct"]
+        if n_again:
+            verb = "repeats" if n_again == 1 else "repeat"
+            said.append(f"{n_again} of {n_trials} trials of {name} {verb} a configuration")
         if row["failed"]:
-            said.append(f"{row['failed']} of {n_trials} trials of {name} failed: they count, and are never the best")
+            said.append(
+                f"{row['failed']} of {n_trials} trials of {name} failed: they use budget, and are never the best"
+            )
     said += [f"{first} and {second} propose the same trials: check their seeds" for first, second in comparison.twins()]
     return said
 
@@ -319,18 +326,23 @@ def _of_test(comparison: "Comparison") -> list[str]:
 
 def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
     """Header and cells of the table for people: errors positive, a row per sampler, the reference last."""
-    metric, baseline = comparison.metric, comparison.plan.baseline
+    metric, baseline, table = comparison.metric, comparison.plan.baseline, comparison.table
+    reference = [float(comparison.reference[column].median()) for column in ("value", "test")]
+    reference[1] = reference[1] if comparison.has_test else math.nan  # an export may have scored it
+    medians = [*table["median"], *table["median_low"], *table["median_high"], reference[0]]
+    held_out = [*table["test"], reference[1]]
     header = ["sampler", f"median {metric.label}", "95%", "held-out"]
     header += [f"beats {baseline}", "verdict"] if baseline is not None else []
     header += ["random needs", "reaches target"] if comparison.plan.random is not None else []
     header += ["trials", "failed", "fit time", "sampler time", "memory"]
     cells, errors = [], comparison.test_errors
-    for row in comparison.table.to_dict("records"):
-        held_out = metric.text(row["test"]) + _off(errors.get(row["sampler"], math.nan))
-        line = [row["sampler"], metric.text(row["median"]), _interval(metric, row), held_out]
+    for row in table.to_dict("records"):
+        line = [row["sampler"], metric.text(row["median"], beside=medians), _interval(metric, row, medians)]
+        line.append(metric.text(row["test"], beside=held_out) + _off(errors.get(row["sampler"], math.nan)))
         if baseline is not None:
             is_base = row["sampler"] == baseline
-            line += ["baseline", ""] if is_base else [f"{row['superiority']:.0%}{_percent(row)}", str(row["verdict"])]
+            share = f"{share_text(row['superiority'])}{_percent(row)}"
+            line += ["baseline", ""] if is_base else [share, str(row["verdict"])]
         if comparison.plan.random is not None:
             speed, low = row["speedup"], row["speedup_low"]
             line.append("" if math.isnan(speed) or math.isnan(low) else _times(speed, low))
@@ -343,23 +355,22 @@ def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
             format_duration(row["sampler_seconds"]), "-" if math.isnan(memory) else format_size(memory),
         ]  # fmt: skip
         cells.append(line)
-    usual = [metric.text(float(comparison.reference[column].median())) for column in ("value", "test")]
-    held_out = usual[1] + _off(errors.get("reference", math.nan)) if comparison.has_test else "-"
-    usual = ["reference", usual[0], "", held_out]
+    usual = ["reference", metric.text(reference[0], beside=medians), "", metric.text(reference[1], beside=held_out)]
+    usual[-1] += _off(errors.get("reference", math.nan)) if comparison.has_test else ""
     cells.append(usual + [""] * (len(header) - len(usual)))
     return header, cells
 
 
 def _off(error: float) -> str:
-    return "" if math.isnan(error) else f" ± {error:.2g}"
+    return "" if math.isnan(error) else f" ± {rough_text(error)}"
 
 
-def _interval(metric: Metric, row: dict[str, Any]) -> str:
+def _interval(metric: Metric, row: dict[str, Any], beside: list[float]) -> str:
     bounds = (row["median_low"], row["median_high"])
     if not all(map(math.isfinite, bounds)):
         return ""
-    low, high = sorted(map(metric.shown, bounds))
-    return f"{low:#.4g} to {high:#.4g}"
+    low, high = sorted(bounds, key=metric.shown)
+    return f"{metric.text(low, beside=beside)} to {metric.text(high, beside=beside)}"
 
 
 def _times(speed: float, low: float) -> str:

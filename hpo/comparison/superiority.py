@@ -80,7 +80,7 @@ def speedup(superiority: Interval | float) -> Interval | float:
     if isinstance(superiority, Interval):
         return Interval(*(speedup(p) for p in (superiority.estimate, superiority.low, superiority.high)))
     if not 0 <= superiority <= 1:
-        raise ValueError(f"superiority={superiority!r} is no probability: give a number from 0 to 1")
+        raise ValueError(f"superiority={superiority!r} is not a probability: give a number from 0 to 1")
     return superiority / (1 - superiority) if superiority < 1 else math.inf
 
 
@@ -188,7 +188,7 @@ def required_repetitions(p: float, power: float = 0.8, *, alpha: float = 0.05, p
         A whole number, at least :func:`fewest_repetitions` of one comparison; inf where p is 1/2.
     """
     if not 0 <= p <= 1:
-        raise ValueError(f"p={p!r} is no probability: give a number from 0 to 1")
+        raise ValueError(f"p={p!r} is not a probability: give a number from 0 to 1")
     check_fraction("power", power)
     fewest = fewest_repetitions(1, paired, alpha)
     if p == 0.5:

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from hpo.comparison.curves import median_incumbents, settled_range
-from hpo.units import Metric
+from hpo.units import Metric, number_texts
 
 _HEIGHT = 16  # rows
-_LEFT = 11  # columns for the values of the axis
+_EVERY = 3  # rows there is a value
+_LEFT = 14  # columns for the values of the axis
 _LONGEST = 14  # of a name at the end of its curve
 # Horizontal, vertical, and the corners of a step down (its upper and lower end) and up (lower and upper).
 _STYLES = ("─│┐└┘┌", "━┃┓┗┛┏", "═║╗╚╝╔", "╌╎┐└┘┌", "╍╏┓┗┛┏", "┄┆┐└┘┌")
@@ -91,9 +92,10 @@ class _Canvas:
     def lines(self, labels: dict[int, str]) -> list[str]:
         """The rows with the values of the axis on the left and names on the right."""
         found = []
+        values = [self._high - row * (self._high - self._low) / (_HEIGHT - 1) for row in range(0, _HEIGHT, _EVERY)]
+        texts = number_texts(values, 3)
         for row, cells in enumerate(self.cells):
-            value = self._high - row * (self._high - self._low) / (_HEIGHT - 1)
-            label = f"{value:.4g}" if row % 3 == 0 else ""
+            label = texts[row // _EVERY] if row % _EVERY == 0 else ""
             drawn = "".join(self.painted(sign, shade) for sign, shade in cells)
             found.append(f"{label:>{_LEFT - 2}} {'┤' if label else '│'}{drawn} {labels.get(row, '')}".rstrip())
         return found

@@ -18,6 +18,7 @@ from hpo.comparison.statistics import (
     speedup,
     superiority,
 )
+from hpo.units import counted
 
 MOST_TIES_OF_A_SPEEDUP = 0.2  # beyond, half a win for a tie drives P to 1/2 whatever the samplers do
 
@@ -52,7 +53,7 @@ class Rules:
         for name in ("margin", "tie_tolerance"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"{name}={value!r} is no difference of losses: give a number, 0 or more")
+                raise ValueError(f"{name}={value!r} is not a difference of losses: give a number, 0 or more")
         if not 0 < self.alpha < 0.5:
             raise ValueError(f"alpha={self.alpha!r} is not between 0 and 0.5, both excluded")
 
@@ -144,7 +145,7 @@ def _merged(name: str, losses: Mapping[str, ArrayLike], rules: Rules) -> dict[st
     """The losses of every sampler, those that tie made equal."""
     arrays = {sampler: checked(f"{name}[{sampler!r}]", values) for sampler, values in losses.items()}
     if len(arrays) < 2:
-        raise ValueError(f"{name} has {len(arrays)} sampler(s): give 2 or more")
+        raise ValueError(f"{name} has {counted(len(arrays), 'sampler')}: give 2 or more")
     if len({len(array) for array in arrays.values()}) > 1:
         lengths = ", ".join(f"{sampler} {len(array)}" for sampler, array in arrays.items())
         raise ValueError(f"{name} differs in repetitions ({lengths}): leave out of all what one lacks")
