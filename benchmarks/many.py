@@ -16,8 +16,8 @@ from benchmarks.overhead import N_FOLDS, Timed, definition
 from benchmarks.tables import at_least, print_machine, print_table
 from hpo.driver import Driver, Job
 from hpo.engine import Unit, UnitResult
-from hpo.interrupts import Interrupts
 from hpo.limits import RunOptions
+from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.proposals import WorkingStudy
 from hpo.results import FoldResult

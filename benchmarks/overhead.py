@@ -29,11 +29,11 @@ import hpo.database
 import hpo.engine
 import hpo.proposals
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
-from hpo.cores import cores
 from hpo.driver import Driver, Job, started
 from hpo.evaluation import Problem
-from hpo.interrupts import Interrupts
 from hpo.limits import RunOptions
+from hpo.process.cores import cores
+from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.samplers import find_sampler
 from hpo.session import StudySession

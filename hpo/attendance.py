@@ -14,7 +14,7 @@ from typing import Any
 from distributed import Client
 
 from hpo.crew import LEASE_SECONDS, Greeting, greet, renew
-from hpo.failures import describe
+from hpo.process.failures import describe
 
 _SECONDS_BETWEEN_QUESTIONS = 1
 _SILENT = "does not answer"

@@ -10,16 +10,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from hpo.cores import share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.driver import Driver, Job, started
 from hpo.errors import InvalidOption, InvalidSpace
 from hpo.foreign_spaces import Parameter, Quantile, range_text
 from hpo.hyperparameters import Categorical, Configuration, Float, Int, finite_number
-from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_numbers
 from hpo.origin import find_in
+from hpo.process.cores import share_of_cores
+from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
 from hpo.runs import Run, Trial
 from hpo.session import StudySession

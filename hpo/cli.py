@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hpo import commands
 from hpo.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
 from hpo.errors import ClusterLost, HpoError, InvalidOption, NotComparable, ScriptFailed
-from hpo.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.passwords import command_again, hide_passwords
+from hpo.process.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 

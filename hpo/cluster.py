@@ -24,7 +24,6 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from hpo.attendance import Attendance
-from hpo.cores import share_of_cores
 from hpo.crew import (
     LEASE_SECONDS,
     Copy,
@@ -40,6 +39,7 @@ from hpo.crew import (
 from hpo.definition import versions
 from hpo.engine import Unit, UnitResult, Waiting
 from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
+from hpo.process.cores import share_of_cores
 from hpo.publication import Publication
 from hpo.units import format_duration
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import InvalidDefinition, InvalidSpace
-from hpo.failures import describe, exits_heard
 from hpo.fingerprint import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
-from hpo.generators import kept
-from hpo.interrupts import is_interrupt
 from hpo.metrics import as_scorer
+from hpo.process.failures import describe, exits_heard
+from hpo.process.generators import kept
+from hpo.process.interrupts import is_interrupt
 from hpo.space import SearchSpace
 from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
 from hpo.units import Metric, counted, one_line, scorer_name

@@ -7,17 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from hpo.cores import cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.engine import Engine, InProcess
 from hpo.errors import DatabaseLost, RunInUse, UnknownRun
-from hpo.generators import kept
 from hpo.hyperparameters import Configuration
-from hpo.interrupts import Interrupts
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
 from hpo.loop import RunLoop
 from hpo.metrics import direction_doubt
+from hpo.process.cores import cores
+from hpo.process.generators import kept
+from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.records import RunKey
 from hpo.rescue import kept_aside

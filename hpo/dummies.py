@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpo.evaluation import Problem, metric_scorer
-from hpo.generators import fold_name, seeded
+from hpo.process.generators import fold_name, seeded
 
 N_PARTS = 5
 FEWEST_ROWS = 20  # of a part: below, a score of it says little

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption, RunFailed
-from hpo.generators import fold_name, seeded
+from hpo.process.generators import fold_name, seeded
 from hpo.steps import each_epoch, says_epochs
 from hpo.units import counted, number_texts, one_line
 

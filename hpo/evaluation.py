@@ -12,10 +12,10 @@ import numpy as np
 
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
-from hpo.failures import ProcessExit, counted_warnings, describe, end_if_forked, exits_heard, trace_of
-from hpo.generators import fold_name, kept, seed, seed_for, seeded
-from hpo.interrupts import is_interrupt
 from hpo.model_costs import ModelCosts
+from hpo.process.failures import ProcessExit, counted_warnings, describe, end_if_forked, exits_heard, trace_of
+from hpo.process.generators import fold_name, kept, seed, seed_for, seeded
+from hpo.process.interrupts import is_interrupt
 from hpo.results import Evaluation, FoldResult, LearningCurve, combine
 from hpo.row_scores import Remembered, neighbours, packed, row_values
 from hpo.splits import TEST_FOLD, Partition, partition
@@ -130,8 +130,8 @@ def evaluate_folds(
 ) -> Iterator[FoldResult]:
     """Train and score fold by fold, until one fails.
 
-    The process's own random generators are seeded for each fold, and left so: :func:`hpo.generators.kept` is for
-    whoever evaluates.
+    The process's own random generators are seeded for each fold, and left so: :func:`hpo.process.generators.kept` is
+    for whoever evaluates.
 
     Args:
         problem: definition, data and rows.

@@ -26,7 +26,7 @@ from typing import IO, Any
 from hpo.engine import Unit, UnitResult
 from hpo.errors import WorkerBroken
 from hpo.evaluation import Problem, evaluate_folds
-from hpo.failures import describe, end_if_forked
+from hpo.process.failures import describe, end_if_forked
 from hpo.publication import read_publication
 from hpo.results import FoldResult
 from hpo.units import format_duration, format_size

@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.hyperparameters import Configuration
-from hpo.interrupts import Interrupts
 from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
 from hpo.optuna_studies import Callbacks
+from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.pruning import Pruning

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hpo.announcements import announce
 from hpo.errors import InvalidOption
-from hpo.interrupts import ANNOUNCEMENT, Interrupts
+from hpo.process.announcements import announce
+from hpo.process.interrupts import ANNOUNCEMENT, Interrupts
 from hpo.run_name import RunName
 from hpo.screen import Screen, cut, cut_row, cut_table, is_live, open_screen
 from hpo.stages import Stage, Stages

@@ -11,17 +11,17 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from hpo.cores import LONGEST, ThreadChoice, Timed, choose_threads, share_of_cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition
 from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.engine import InProcess
 from hpo.errors import InvalidOption, RunFailed, UnknownRun
-from hpo.interrupts import finishing_first
 from hpo.limits import MOST_WORKERS, Outcome, RunOptions, check_numbers, check_whole, check_workers
 from hpo.metrics import loss_doubt
 from hpo.optuna_studies import Callback, check_callbacks
 from hpo.origin import find_in
+from hpo.process.cores import LONGEST, ThreadChoice, Timed, choose_threads, share_of_cores
+from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
 from hpo.pruning import check_suitable
 from hpo.run_name import RunName

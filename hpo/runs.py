@@ -16,13 +16,13 @@ from hpo.definition import StudyDefinition
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation import Problem
 from hpo.export import Exported, export_trial
-from hpo.failures import describe, exits_heard
-from hpo.generators import fold_name, seeded
-from hpo.interrupts import is_interrupt
 from hpo.limits import Outcome
 from hpo.optuna_studies import study_of
 from hpo.origin import to_make
 from hpo.parameters import model_parameters
+from hpo.process.failures import describe, exits_heard
+from hpo.process.generators import fold_name, seeded
+from hpo.process.interrupts import is_interrupt
 from hpo.results import stored_warnings, train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession

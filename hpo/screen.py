@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
-from hpo.interrupts import Interrupts
+from hpo.process.interrupts import Interrupts
 
 _REDRAWN_PER_SECOND = 4
 _NOTEBOOK_WIDTH = 100  # characters

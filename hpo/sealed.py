@@ -7,9 +7,9 @@ from typing import Any
 
 from hpo.engine import Engine, Unit
 from hpo.evaluation import evaluate_folds, score_fitted
-from hpo.generators import kept
 from hpo.hyperparameters import Configuration
 from hpo.limits import MOST_DEATHS
+from hpo.process.generators import kept
 from hpo.results import FoldResult
 from hpo.session import StudySession
 from hpo.splits import TEST_FOLD

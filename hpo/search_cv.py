@@ -18,13 +18,13 @@ from sklearn.model_selection._validation import _insert_error_scores, _warn_or_r
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from hpo.announcements import announce
 from hpo.errors import InvalidOption, InvalidSpace, StudyChanged
 from hpo.fingerprint import OLD_HASHES, Versioned, unfitted
-from hpo.generators import fold_name, kept, seeded
 from hpo.limits import RunOptions, check_whole
 from hpo.metrics import as_scorer
 from hpo.optuna_studies import check_callbacks
+from hpo.process.announcements import announce
+from hpo.process.generators import fold_name, kept, seeded
 from hpo.pruning import check_trains_in_steps
 from hpo.reproduction import UNSEEN, allowance, reproduce
 from hpo.samplers import find_sampler

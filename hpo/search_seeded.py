@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hpo.generators import fold_name, kept, seed
+from hpo.process.generators import fold_name, kept, seed
 
 
 class SeededTask:

@@ -12,8 +12,8 @@ from hpo.database import StudyDatabase, as_database
 from hpo.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.errors import StudyChanged, UnknownRun
 from hpo.evaluation import Problem, evaluate_folds
-from hpo.generators import kept
 from hpo.origin import ORIGIN, stored_origin
+from hpo.process.generators import kept
 from hpo.publication import Publication
 from hpo.records import RunKey
 from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce

@@ -6,8 +6,8 @@ from collections import Counter
 from hpo.driver import Driver, Job
 from hpo.engine import Unit, UnitResult
 from hpo.evaluation import evaluate_folds
-from hpo.interrupts import Interrupts
 from hpo.limits import RunOptions
+from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.samplers import find_sampler
 from hpo.session import StudySession

@@ -352,7 +352,7 @@ class Ends(DecisionTreeClassifier):
 """
     text = text.replace(where, fit, 1).replace("study = hpo", f"{ends}\nstudy = hpo", 1)
     Path("mine.py").write_text(text)
-    monkeypatch.setattr("hpo.interrupts.Interrupts.has_recorded", False)
+    monkeypatch.setattr("hpo.process.interrupts.Interrupts.has_recorded", False)
     assert command(["run", "mine.py", "--sampler", "grid"]) == 130
     said = capsys.readouterr().err
     assert ("; what was recorded is kept. To go on: hpo run mine.py --sampler grid\n" in said) is records

@@ -28,7 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 import hpo
 from hpo import CrossValidation, Data, Float, Holdout, Int, InvalidDefinition
 from hpo.evaluation import Problem, evaluate
-from hpo.interrupts import handled_by
+from hpo.process.interrupts import handled_by
 from hpo.results import Evaluation
 
 X, Y = load_iris(return_X_y=True)

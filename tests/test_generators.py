@@ -16,7 +16,7 @@ from sklearn.model_selection import cross_val_score
 import hpo
 from hpo import CrossValidation, Int
 from hpo.evaluation import Problem, evaluate, evaluate_folds
-from hpo.generators import kept, seed, seeded
+from hpo.process.generators import kept, seed, seeded
 
 
 def drawn() -> tuple[float, float]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import hpo
-from hpo.interrupts import ANNOUNCEMENT, Interrupts
+from hpo.process.interrupts import ANNOUNCEMENT, Interrupts
 from hpo.progress import Progress
 from hpo.run_name import RunName
 from hpo.stages import Stage, Stages

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from threadpoolctl import threadpool_info
 
 import hpo
-from hpo.cores import LONGEST, Timed, choose_threads, cores
+from hpo.process.cores import LONGEST, Timed, choose_threads, cores
 
 needs_cores = pytest.mark.skipif(cores() < 2, reason="one core leaves no choice")
 

@@ -28,7 +28,7 @@ from tornado import locks
 import hpo
 from hpo import CrossValidation, Int
 from hpo.cluster import Workers
-from hpo.cores import cores
+from hpo.process.cores import cores
 from hpo.publication import Publication, read_publication
 
 pytestmark = pytest.mark.slow

@@ -16,15 +16,15 @@ from hpo.comparison.plan import RANDOM, Plan, in_words
 from hpo.comparison.questions import bars
 from hpo.comparison.result import Comparison
 from hpo.comparison.worth import rows_by_place
-from hpo.cores import cores
 from hpo.database import StudyDatabase
 from hpo.definition import StudyDefinition, versions
 from hpo.driver import Driver, Job, check_scheduler, default_budget, started
 from hpo.engine import Engine
 from hpo.errors import NotComparable
-from hpo.interrupts import finishing_first
 from hpo.limits import RunOptions, check_workers
 from hpo.origin import find_in, stored_origin, study_words
+from hpo.process.cores import cores
+from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
 from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler, find_sampler

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-_exit = os._exit  # a fit may run where os._exit is heard (hpo.failures), and a signal arrive meanwhile
+_exit = os._exit  # a fit may run where os._exit is heard (hpo.process.failures), and a signal arrive meanwhile
 ANNOUNCEMENT = "interrupted: what is under way is finished and recorded first; once more ends at once"
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
