@@ -22,7 +22,7 @@ from sklearn.svm import SVC
 
 import hpo
 from benchmarks.tables import print_machine, print_table
-from hpo.fingerprint import fingerprint
+from hpo.fingerprint.hashing import fingerprint
 from hpo.session import StudySession
 
 _ROUNDS = 5

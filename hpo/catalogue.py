@@ -13,7 +13,7 @@ from types import ModuleType
 
 from hpo.definition import StudyDefinition, normalised_name
 from hpo.errors import HpoError, InvalidOption, ScriptFailed, UnknownStudy
-from hpo.ownership import STUDY_MARK
+from hpo.fingerprint.ownership import STUDY_MARK
 from hpo.process.failures import describe, exits_heard
 from hpo.process.interrupts import is_interrupt
 from hpo.units import one_line

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import InvalidDefinition, InvalidSpace
-from hpo.fingerprint import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
+from hpo.fingerprint.hashing import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
 from hpo.metrics import as_scorer
 from hpo.process.failures import describe, exits_heard
 from hpo.process.generators import kept

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hpo.errors import UnstorableModel
-from hpo.ownership import STUDY_MARK
+from hpo.fingerprint.ownership import STUDY_MARK
 from hpo.publication import by_value
 from hpo.units import one_line
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
-from hpo.ownership import is_library
+from hpo.fingerprint.ownership import is_library
 
 _PREFIX = "hpo-data-"
 _WORTH_MAPPING = 2**24  # bytes of arrays

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial
 from hpo.chosen_trials import choose_trials
 from hpo.cma_es import ReplayedCmaEs
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
-from hpo.fingerprint import fingerprint
+from hpo.fingerprint.hashing import fingerprint
 from hpo.grid import GridSampler
 from hpo.hyperparameters import Categorical
 from hpo.pruners import Pruner, make_pruner, pruner_options

@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from hpo.errors import InvalidOption, InvalidSpace, StudyChanged
-from hpo.fingerprint import OLD_HASHES, Versioned, unfitted
+from hpo.fingerprint.hashing import OLD_HASHES, Versioned, unfitted
 from hpo.limits import RunOptions, check_whole
 from hpo.metrics import as_scorer
 from hpo.optuna_studies import check_callbacks

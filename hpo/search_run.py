@@ -14,7 +14,7 @@ from sklearn.utils.random import sample_without_replacement
 from hpo.database import StudyDatabase, as_database
 from hpo.definition import changed_versions, versions
 from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged, UnknownRun
-from hpo.fingerprint import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
+from hpo.fingerprint.hashing import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
 from hpo.hyperparameters import Configuration
 from hpo.json_text import from_json
 from hpo.limits import RunOptions, Told

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.errors import InvalidSpace
-from hpo.fingerprint import HASHES, OLD_HASHES, unfitted
+from hpo.fingerprint.hashing import HASHES, OLD_HASHES, unfitted
 from hpo.foreign_spaces import Quantile, as_parameter, lasting_text, recognised
 from hpo.hyperparameters import Categorical, Configuration, Float, Int, Value, plain, typed
 from hpo.space import SearchSpace

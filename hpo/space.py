@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.errors import InvalidSpace
-from hpo.fingerprint import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
+from hpo.fingerprint.hashing import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
 from hpo.foreign_spaces import Parameter, Quantile, as_parameter, distribution_content, range_text
 from hpo.hyperparameters import Categorical, Configuration, Suggests, typed
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.errors import InvalidDefinition
-from hpo.fingerprint import fingerprint
+from hpo.fingerprint.hashing import fingerprint
 from hpo.units import counted
 
 Rows = NDArray[np.intp]

@@ -43,7 +43,7 @@ from sklearn.svm import SVC
 import hpo
 from hpo import InvalidDefinition
 from hpo.definition import context_hash, data_hash
-from hpo.fingerprint import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
+from hpo.fingerprint.hashing import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
 from hpo.search_space import CandidateSpace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -949,7 +949,7 @@ def test_what_has_no_content_is_refused_by_name(tmp_path, make, kind):
 VALUES = '''
 import functools, json
 import numpy as np
-from hpo.fingerprint import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
+from hpo.fingerprint.hashing import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
 
 WORDS = {"alpha", "beta", "gamma", "delta", "epsilon"}
 
@@ -1055,7 +1055,8 @@ def test_a_project_beside_the_environment_is_the_users_own(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     project.mkdir()
     (project / "main.py").write_text(
-        "import json, mine\nfrom hpo.fingerprint import fingerprint\nprint(json.dumps(fingerprint(mine.build)))\n"
+        "import json, mine\nfrom hpo.fingerprint.hashing import fingerprint\n"
+        "print(json.dumps(fingerprint(mine.build)))\n"
     )
     packages = Path(np.__file__).parent.parent
     hashes = []

@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 
-from hpo.fingerprint import fingerprint
+from hpo.fingerprint.hashing import fingerprint
 
 # A module that is None in sys.modules cannot be imported, as one that is not installed.
 WITHOUT_PYARROW = "import sys; sys.modules['pyarrow'] = None\n"
@@ -35,7 +35,7 @@ def test_parquet_needs_an_extra_which_one_line_says(tmp_path):
 def test_text_columns_have_the_same_hash_with_and_without_pyarrow(tmp_path):
     """pandas keeps text in pyarrow's memory where it can; installing it must not change a stored study."""
     made = "pd.DataFrame({'text': ['x', None, 'zé'], 'kind': pd.Categorical(['u', 'v', 'u'])}, index=list('abc'))"
-    code = f"import pandas as pd\nfrom hpo.fingerprint import fingerprint\nprint(fingerprint({made}))"
+    code = f"import pandas as pd\nfrom hpo.fingerprint.hashing import fingerprint\nprint(fingerprint({made}))"
     done = without_pyarrow(code, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == fingerprint(eval(made, {"pd": pd}))

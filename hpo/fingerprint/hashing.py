@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from hpo.content import (
+from hpo.errors import HpoError, InvalidDefinition
+from hpo.fingerprint.content import (
     CLASS_MACHINERY,
     cannot,
     compiled_content,
@@ -33,10 +34,9 @@ from hpo.content import (
     state_of,
     text_of,
 )
-from hpo.errors import HpoError, InvalidDefinition
-from hpo.foreign_data import as_plain
-from hpo.ownership import distribution_of, is_library
-from hpo.source_code import function_source, imported, names_imported, names_read, normalised
+from hpo.fingerprint.foreign_data import as_plain
+from hpo.fingerprint.ownership import distribution_of, is_library
+from hpo.fingerprint.source_code import function_source, imported, names_imported, names_read, normalised
 
 HASHES = 2  # version of the hashes that are written
 OLD_HASHES = 1  # of those that are still recognised: they did not know what is marked with is_new below

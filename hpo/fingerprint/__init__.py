@@ -1,0 +1,1 @@
+"""What decides a score, as one hash that is the same in every process: values, data, source code and libraries."""
