@@ -21,7 +21,7 @@ from benchmarks.overhead import N_FOLDS, NAMES, Trivial, definition, trivial_sco
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
 from hpo import records
 from hpo.session import StudySession
-from hpo.space import configuration_key
+from hpo.study.space import configuration_key
 
 SIZES = (1_000, 10_000, 30_000, 100_000)
 RUNS = (100, 1_000, 5_000)

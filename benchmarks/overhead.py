@@ -37,7 +37,7 @@ from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.samplers import find_sampler
 from hpo.session import StudySession
-from hpo.splits import Rows
+from hpo.study.splits import Rows
 
 N_FOLDS = 5
 NAMES = tuple(f"x{i}" for i in range(6))

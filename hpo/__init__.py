@@ -11,13 +11,10 @@ from hpo.version import __version__
 
 if TYPE_CHECKING:
     from hpo.by_hand import try_configuration as try_configuration
-    from hpo.catalogue import find_study as find_study
     from hpo.cli import main as main
     from hpo.comparison.protocol import compare as compare
     from hpo.comparison.result import Comparison as Comparison
     from hpo.database import StudyDatabase as StudyDatabase
-    from hpo.definition import Data as Data
-    from hpo.definition import StudyDefinition as StudyDefinition
     from hpo.epochs import training_curve as training_curve
     from hpo.equations import equation as equation
     from hpo.errors import ClusterLost as ClusterLost
@@ -44,11 +41,7 @@ if TYPE_CHECKING:
     from hpo.errors import UntrustedModel as UntrustedModel
     from hpo.errors import UnusableDatabase as UnusableDatabase
     from hpo.errors import WorkerBroken as WorkerBroken
-    from hpo.hyperparameters import Categorical as Categorical
-    from hpo.hyperparameters import Float as Float
-    from hpo.hyperparameters import Int as Int
     from hpo.importance import importances as importances
-    from hpo.metrics import Metric as Metric
     from hpo.model_folder import load_model as load_model
     from hpo.parameters import count_parameters as count_parameters
     from hpo.parameters import model_parameters as model_parameters
@@ -58,9 +51,16 @@ if TYPE_CHECKING:
     from hpo.runs import Trial as Trial
     from hpo.search_cv import SearchCV as SearchCV
     from hpo.selection import select as select
-    from hpo.space import SearchSpace as SearchSpace
-    from hpo.splits import CrossValidation as CrossValidation
-    from hpo.splits import Holdout as Holdout
+    from hpo.study.catalogue import find_study as find_study
+    from hpo.study.definition import Data as Data
+    from hpo.study.definition import StudyDefinition as StudyDefinition
+    from hpo.study.hyperparameters import Categorical as Categorical
+    from hpo.study.hyperparameters import Float as Float
+    from hpo.study.hyperparameters import Int as Int
+    from hpo.study.metrics import Metric as Metric
+    from hpo.study.space import SearchSpace as SearchSpace
+    from hpo.study.splits import CrossValidation as CrossValidation
+    from hpo.study.splits import Holdout as Holdout
     from hpo.varying import validation_curve as validation_curve
 
 _ERRORS = (
@@ -72,20 +72,20 @@ _ERRORS = (
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_ERRORS, "hpo.errors"),
-    **dict.fromkeys(("Float", "Int", "Categorical"), "hpo.hyperparameters"),
-    **dict.fromkeys(("Holdout", "CrossValidation"), "hpo.splits"),
-    **dict.fromkeys(("Data", "StudyDefinition"), "hpo.definition"),
+    **dict.fromkeys(("Float", "Int", "Categorical"), "hpo.study.hyperparameters"),
+    **dict.fromkeys(("Holdout", "CrossValidation"), "hpo.study.splits"),
+    **dict.fromkeys(("Data", "StudyDefinition"), "hpo.study.definition"),
     **dict.fromkeys(("Run", "Trial"), "hpo.runs"),
     "Comparison": "hpo.comparison.result",
-    "Metric": "hpo.metrics",
+    "Metric": "hpo.study.metrics",
     "compare": "hpo.comparison.protocol",
     "SearchCV": "hpo.search_cv",
-    "SearchSpace": "hpo.space",
+    "SearchSpace": "hpo.study.space",
     "StudyDatabase": "hpo.database",
     "count_parameters": "hpo.parameters",
     "diagnose": "hpo.run_diagnosis",
     "equation": "hpo.equations",
-    "find_study": "hpo.catalogue",
+    "find_study": "hpo.study.catalogue",
     "importances": "hpo.importance",
     "load_model": "hpo.model_folder",
     "main": "hpo.cli",

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition
 from hpo.driver import Driver, Job, started
 from hpo.errors import InvalidOption, InvalidSpace
-from hpo.foreign_spaces import Parameter, Quantile, range_text
-from hpo.hyperparameters import Categorical, Configuration, Float, Int, finite_number
 from hpo.limits import RunOptions, check_numbers
 from hpo.origin import find_in
 from hpo.process.cores import share_of_cores
@@ -23,7 +20,10 @@ from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
 from hpo.runs import Run, Trial
 from hpo.session import StudySession
-from hpo.space import when_text
+from hpo.study.definition import StudyDefinition
+from hpo.study.foreign_spaces import Parameter, Quantile, range_text
+from hpo.study.hyperparameters import Categorical, Configuration, Float, Int, finite_number
+from hpo.study.space import when_text
 from hpo.units import Metric
 
 _WORDS: dict[str, Any] = {"none": None, "null": None, "true": True, "false": False}

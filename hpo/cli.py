@@ -20,7 +20,7 @@ from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from hpo.database import StudyDatabase
-    from hpo.definition import StudyDefinition
+    from hpo.study.definition import StudyDefinition
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 75, 130
 _ENDED = "hpo: ended at once. To go on: {}\n"
@@ -103,7 +103,7 @@ def _complain(text: str) -> None:
 
 def _studies(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.catalogue import copy_study
+    from hpo.study.catalogue import copy_study
 
     if arguments.to is not None and arguments.copy is None:
         raise InvalidOption(f"--to {arguments.to!r} says where a copy goes: name the study with --copy")

@@ -36,11 +36,11 @@ from hpo.crew import (
     evaluators,
     lease_name,
 )
-from hpo.definition import versions
 from hpo.engine import Unit, UnitResult, Waiting
 from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
 from hpo.process.cores import share_of_cores
-from hpo.publication import Publication
+from hpo.study.definition import versions
+from hpo.study.publication import Publication
 from hpo.units import format_duration
 
 _SETTINGS = {

@@ -65,7 +65,7 @@ def _try(arguments: argparse.Namespace) -> int:
 
 def _new(arguments: argparse.Namespace) -> int:
     from hpo import model_text
-    from hpo.new_study import write_study
+    from hpo.study.from_csv.write import write_study
 
     study = write_study(
         arguments.name, arguments.csv, arguments.target, to=arguments.to, task=arguments.task, dates=arguments.dates

@@ -9,13 +9,13 @@ import sqlalchemy as sa
 
 from hpo import locks, run_rows, trial_columns
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition
 from hpo.errors import HpoError, UnusableDatabase
 from hpo.opening import mysql_repairs
 from hpo.origin import pasted, stored_origin, study_at_hand, study_word, to_run
 from hpo.records import RUN_ID
 from hpo.run_name import RunName
 from hpo.samplers import RESERVED
+from hpo.study.definition import StudyDefinition
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition
 from hpo.engine import Engine, InProcess
 from hpo.errors import DatabaseLost, RunInUse, UnknownRun
-from hpo.hyperparameters import Configuration
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
 from hpo.loop import RunLoop
-from hpo.metrics import direction_doubt
 from hpo.process.cores import cores
 from hpo.process.generators import kept
 from hpo.process.interrupts import Interrupts
@@ -24,6 +21,9 @@ from hpo.rescue import kept_aside
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession
+from hpo.study.definition import StudyDefinition
+from hpo.study.hyperparameters import Configuration
+from hpo.study.metrics import direction_doubt
 
 _UNIT_SECONDS = 0.25  # a unit should take, so that sending it costs little
 _SHORT_UNIT_SECONDS = 0.03  # where workers would be idle otherwise

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.hyperparameters import Float, Int
-from hpo.space import SearchSpace
+from hpo.study.hyperparameters import Float, Int
+from hpo.study.space import SearchSpace
 
 TOLERANCE = 0.02  # of the range, on its own scale: of uniform draws, 4% lie that near to one of the edges
 

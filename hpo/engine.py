@@ -8,11 +8,11 @@ from typing import Protocol
 from threadpoolctl import threadpool_limits
 
 from hpo.evaluation import Problem, evaluate_folds
-from hpo.hyperparameters import Configuration
 from hpo.process.failures import ProcessExit, exits_heard
 from hpo.process.generators import kept
 from hpo.results import FoldResult
 from hpo.steps import Watching
+from hpo.study.hyperparameters import Configuration
 
 
 @dataclass(frozen=True)

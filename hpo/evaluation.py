@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
 from hpo.model_costs import ModelCosts
 from hpo.process.failures import ProcessExit, counted_warnings, describe, end_if_forked, exits_heard, trace_of
@@ -18,8 +17,9 @@ from hpo.process.generators import fold_name, kept, seed, seed_for, seeded
 from hpo.process.interrupts import is_interrupt
 from hpo.results import Evaluation, FoldResult, LearningCurve, combine
 from hpo.row_scores import Remembered, neighbours, packed, row_values
-from hpo.splits import TEST_FOLD, Partition, partition
 from hpo.steps import Pruned, Watching, fit_watched
+from hpo.study.definition import Data, StudyDefinition
+from hpo.study.splits import TEST_FOLD, Partition, partition
 
 _SCORE = "score"  # what the generators are seeded for when a model is scored, however it was trained
 _WORTH_A_LOOK = 0.01  # seconds

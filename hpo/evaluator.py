@@ -27,8 +27,8 @@ from hpo.engine import Unit, UnitResult
 from hpo.errors import WorkerBroken
 from hpo.evaluation import Problem, evaluate_folds
 from hpo.process.failures import describe, end_if_forked
-from hpo.publication import read_publication
 from hpo.results import FoldResult
+from hpo.study.publication import read_publication
 from hpo.units import format_duration, format_size
 
 _THREAD_VARIABLES = (

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hpo.definition import Data, versions
 from hpo.errors import HpoError, InvalidOption
 from hpo.evaluation import Problem, take_rows
 from hpo.model_card import Card, model_card
@@ -27,6 +26,7 @@ from hpo.run_diagnosis import diagnose
 from hpo.run_name import RunName
 from hpo.sealed import score_model_on_test, score_reference_on_test
 from hpo.session import StudySession
+from hpo.study.definition import Data, versions
 from hpo.units import Metric, counted, rough_text
 
 if TYPE_CHECKING:

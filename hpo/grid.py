@@ -11,8 +11,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from hpo.errors import UnsuitableSampler
-from hpo.hyperparameters import Configuration
-from hpo.space import SearchSpace
+from hpo.study.hyperparameters import Configuration
+from hpo.study.space import SearchSpace
 
 _ROUNDS = 4  # of the Feistel network; Luby and Rackoff (1988): four make a strong pseudorandom permutation
 

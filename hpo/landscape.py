@@ -17,9 +17,9 @@ from hpo.bayesian.history import History, Known
 from hpo.bayesian.targets import scores_at
 from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption
-from hpo.hyperparameters import Categorical, Configuration, Float, Int
 from hpo.proposals import WorkingStudy
 from hpo.samplers import find_sampler
+from hpo.study.hyperparameters import Categorical, Configuration, Float, Int
 from hpo.units import Metric, counted
 from hpo.varying import levels_of
 

@@ -9,7 +9,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
-from hpo.hyperparameters import Configuration
 from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
 from hpo.optuna_studies import Callbacks
 from hpo.process.interrupts import Interrupts
@@ -22,6 +21,7 @@ from hpo.results import Evaluation, FoldResult, LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession
+from hpo.study.hyperparameters import Configuration
 from hpo.under_way import UnderWay
 from hpo.units import counted, format_duration
 

@@ -11,7 +11,7 @@ from hpo.units import counted, format_duration, format_size, number_text, one_li
 if TYPE_CHECKING:
     from hpo.by_hand import Tried
     from hpo.export import Exported
-    from hpo.new_study import NewStudy
+    from hpo.study.from_csv.write import NewStudy
 
 
 _N_NAMES = 12  # columns that hpo new lists

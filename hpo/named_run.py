@@ -1,11 +1,11 @@
 """The run that a command is given by name: a run's, or a study's, whose best run is meant."""
 
 from hpo.database import StudyDatabase
-from hpo.definition import normalised_name
 from hpo.errors import UnknownRun
 from hpo.origin import find_in, to_make
 from hpo.run_name import RunName, unknown_run
 from hpo.runs import Run, best_run
+from hpo.study.definition import normalised_name
 
 
 def named_run(given: str, database: StudyDatabase, study: str | None = None) -> Run:

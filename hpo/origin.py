@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from hpo.catalogue import find_study, load_script, shipped_name, study_files, study_named
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition, normalised_name
 from hpo.errors import UnknownRun, UnknownStudy, UnusableDatabase
 from hpo.opening import as_url
 from hpo.passwords import hide_passwords
 from hpo.run_name import RunName
+from hpo.study.catalogue import find_study, load_script, shipped_name, study_files, study_named
+from hpo.study.definition import StudyDefinition, normalised_name
 
 ORIGIN = "origin"  # the attribute of a run
 _ADVICE = "hpo studies lists the studies that can be run, and hpo list the runs that there are"

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpo.errors import UnstorableModel
 from hpo.fingerprint.ownership import STUDY_MARK
-from hpo.publication import by_value
+from hpo.study.publication import by_value
 from hpo.units import one_line
 
 FORMATS = {"skops": "model.skops", "joblib": "model.joblib"}

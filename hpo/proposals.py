@@ -12,15 +12,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from hpo.definition import StudyDefinition
 from hpo.errors import InvalidSpace
 from hpo.grid import GridSampler
-from hpo.hyperparameters import Configuration, Value
 from hpo.records import TrialRecord
 from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed, quiet_study
-from hpo.space import SearchSpace, configuration_key
+from hpo.study.definition import StudyDefinition
+from hpo.study.hyperparameters import Configuration, Value
+from hpo.study.space import SearchSpace, configuration_key
 from hpo.trust import refuse_programs
 from hpo.working_storage import WorkingStorage
 

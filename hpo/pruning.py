@@ -7,14 +7,14 @@ from typing import Any
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.definition import StudyDefinition
 from hpo.errors import UnsuitablePruner
 from hpo.pruners import Pruner
 from hpo.racing import is_beaten
 from hpo.results import FoldResult, LearningCurve
 from hpo.samplers import Sampler, quiet_study
-from hpo.splits import Holdout
 from hpo.steps import Pruned, is_watchable
+from hpo.study.definition import StudyDefinition
+from hpo.study.splits import Holdout
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from hpo.hyperparameters import Float, Int
+from hpo.study.hyperparameters import Float, Int
 
 _BLOCK = 64  # points made at a time; a power of two, as Sobol's balance asks for
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hpo.definition import RESERVED_ATTRIBUTES
 from hpo.json_text import from_json
+from hpo.study.definition import RESERVED_ATTRIBUTES
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,10 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition
 from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.engine import InProcess
 from hpo.errors import InvalidOption, RunFailed, UnknownRun
 from hpo.limits import MOST_WORKERS, Outcome, RunOptions, check_numbers, check_whole, check_workers
-from hpo.metrics import loss_doubt
 from hpo.optuna_studies import Callback, check_callbacks
 from hpo.origin import find_in
 from hpo.process.cores import LONGEST, ThreadChoice, Timed, choose_threads, share_of_cores
@@ -28,6 +26,8 @@ from hpo.run_name import RunName
 from hpo.runs import Run
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.session import StudySession
+from hpo.study.definition import StudyDefinition
+from hpo.study.metrics import loss_doubt
 from hpo.terminator import check_terminator
 from hpo.units import counted, format_duration
 

@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import records
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation import Problem
 from hpo.export import Exported, export_trial
@@ -26,7 +25,8 @@ from hpo.process.interrupts import is_interrupt
 from hpo.results import stored_warnings, train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession
-from hpo.splits import TEST_FOLD
+from hpo.study.definition import StudyDefinition
+from hpo.study.splits import TEST_FOLD
 from hpo.trial_columns import state_counts
 from hpo.units import Metric
 

@@ -27,10 +27,10 @@ from hpo.cma_es import ReplayedCmaEs
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint.hashing import fingerprint
 from hpo.grid import GridSampler
-from hpo.hyperparameters import Categorical
 from hpo.pruners import Pruner, make_pruner, pruner_options
 from hpo.qmc import QMCSampler
-from hpo.space import SearchSpace
+from hpo.study.hyperparameters import Categorical
+from hpo.study.space import SearchSpace
 from hpo.units import nearest, one_line
 
 Factory = Callable[[int], BaseSampler]

@@ -7,12 +7,12 @@ from typing import Any
 
 from hpo.engine import Engine, Unit
 from hpo.evaluation import evaluate_folds, score_fitted
-from hpo.hyperparameters import Configuration
 from hpo.limits import MOST_DEATHS
 from hpo.process.generators import kept
 from hpo.results import FoldResult
 from hpo.session import StudySession
-from hpo.splits import TEST_FOLD
+from hpo.study.hyperparameters import Configuration
+from hpo.study.splits import TEST_FOLD
 
 _AHEAD = 2  # units for each worker, so that none is idle and little is under way when the user wants an end
 

@@ -21,7 +21,6 @@ from sklearn.utils.parallel import Parallel, delayed
 from hpo.errors import InvalidOption, InvalidSpace, StudyChanged
 from hpo.fingerprint.hashing import OLD_HASHES, Versioned, unfitted
 from hpo.limits import RunOptions, check_whole
-from hpo.metrics import as_scorer
 from hpo.optuna_studies import check_callbacks
 from hpo.process.announcements import announce
 from hpo.process.generators import fold_name, kept, seeded
@@ -34,7 +33,8 @@ from hpo.search_run import DEFAULT_CANDIDATES, Candidate, SearchRun
 from hpo.search_seeded import SeededTask
 from hpo.search_space import CandidateSpace
 from hpo.search_watched import fit_and_score_watched
-from hpo.splits import TEST_FOLD
+from hpo.study.metrics import as_scorer
+from hpo.study.splits import TEST_FOLD
 from hpo.units import counted, format_duration, one_line
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         space: a :class:`hpo.SearchSpace` or a dict for one; or scikit-learn's dict of lists and frozen scipy.stats
             distributions, or a list of such dicts. Uniform, loguniform and randint become Float and Int, others are
             searched through their quantile function. Ranges of scikit-optimize and Optuna are taken too
-            (:func:`hpo.foreign_spaces.recognised`).
+            (:func:`hpo.study.foreign_spaces.recognised`).
         param_grid, param_distributions: the same under the names of ``GridSearchCV`` and ``RandomizedSearchCV``, where
             a tuple of numbers is always a list of choices.
         sampler: as for :func:`hpo.run`, or a sampler of Optuna's. ``"grid"`` has every cell in the order of

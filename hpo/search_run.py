@@ -12,10 +12,8 @@ from optuna.trial import FrozenTrial
 from sklearn.utils.random import sample_without_replacement
 
 from hpo.database import StudyDatabase, as_database
-from hpo.definition import changed_versions, versions
 from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged, UnknownRun
 from hpo.fingerprint.hashing import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
-from hpo.hyperparameters import Configuration
 from hpo.json_text import from_json
 from hpo.limits import RunOptions, Told
 from hpo.optuna_studies import Callback, Callbacks
@@ -29,6 +27,8 @@ from hpo.samplers import Sampler
 from hpo.search_folds import Fold, evaluation_of, fold_result, one_score, stored_fold
 from hpo.search_kept import KeptRun
 from hpo.search_space import CandidateSpace
+from hpo.study.definition import changed_versions, versions
+from hpo.study.hyperparameters import Configuration
 from hpo.units import Metric, format_duration
 
 DEFAULT_CANDIDATES = 50

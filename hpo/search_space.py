@@ -8,9 +8,9 @@ from typing import Any
 
 from hpo.errors import InvalidSpace
 from hpo.fingerprint.hashing import HASHES, OLD_HASHES, unfitted
-from hpo.foreign_spaces import Quantile, as_parameter, lasting_text, recognised
-from hpo.hyperparameters import Categorical, Configuration, Float, Int, Value, plain, typed
-from hpo.space import SearchSpace
+from hpo.study.foreign_spaces import Quantile, as_parameter, lasting_text, recognised
+from hpo.study.hyperparameters import Categorical, Configuration, Float, Int, Value, plain, typed
+from hpo.study.space import SearchSpace
 
 SUBSPACE = "subspace"  # which dict of a list of dicts
 
@@ -21,7 +21,7 @@ class CandidateSpace:
     Args:
         given: a :class:`SearchSpace` or a dict for one, scikit-learn's dict of lists or frozen scipy.stats
             distributions, or a list of such dicts, one of which holds in each candidate. The ranges of
-            scikit-optimize and Optuna are known (:func:`hpo.foreign_spaces.recognised`).
+            scikit-optimize and Optuna are known (:func:`hpo.study.foreign_spaces.recognised`).
         are_choices: whether a tuple of two numbers is two choices, as it is to GridSearchCV.
 
     Attributes:

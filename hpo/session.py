@@ -9,15 +9,15 @@ from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import threadpool_limits
 
 from hpo.database import StudyDatabase, as_database
-from hpo.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.errors import StudyChanged, UnknownRun
 from hpo.evaluation import Problem, evaluate_folds
 from hpo.origin import ORIGIN, stored_origin
 from hpo.process.generators import kept
-from hpo.publication import Publication
 from hpo.records import RunKey
 from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.run_name import RunName
+from hpo.study.definition import Data, StudyDefinition, changed_versions, context_hash, versions
+from hpo.study.publication import Publication
 from hpo.timed_trials import TimedTrial
 from hpo.units import format_duration
 

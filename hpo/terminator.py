@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from hpo.definition import StudyDefinition
 from hpo.errors import InvalidOption
-from hpo.splits import Holdout
+from hpo.study.definition import StudyDefinition
+from hpo.study.splits import Holdout
 
 FEWEST_TRIALS = 20  # complete ones; below it is not asked
 _SCORES = "terminator:cv_scores"  # where CrossValidationErrorEvaluator looks for them

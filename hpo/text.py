@@ -369,7 +369,7 @@ def show_samplers() -> None:
 
 def show_studies() -> None:
     """``hpo studies``."""
-    from hpo.catalogue import study_files, summary
+    from hpo.study.catalogue import study_files, summary
 
     rows = [[name, summary(path), str(path)] for name, path in study_files().items()]
     table(["study", "what", "script"], rows, n_left=3)

@@ -13,9 +13,9 @@ import pandas as pd
 from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption
 from hpo.evaluation import Problem, evaluate
-from hpo.foreign_spaces import Parameter, Quantile
-from hpo.hyperparameters import Categorical, Float, Int, typed
-from hpo.space import SearchSpace, when_text
+from hpo.study.foreign_spaces import Parameter, Quantile
+from hpo.study.hyperparameters import Categorical, Float, Int, typed
+from hpo.study.space import SearchSpace, when_text
 from hpo.units import Metric, nearest, number_texts
 
 if TYPE_CHECKING:

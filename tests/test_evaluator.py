@@ -17,7 +17,7 @@ import hpo
 from hpo import Categorical, CrossValidation
 from hpo.engine import Unit
 from hpo.evaluator import Evaluator, Request
-from hpo.publication import Publication
+from hpo.study.publication import Publication
 
 pytestmark = pytest.mark.slow
 

@@ -42,9 +42,9 @@ from sklearn.svm import SVC
 
 import hpo
 from hpo import InvalidDefinition
-from hpo.definition import context_hash, data_hash
 from hpo.fingerprint.hashing import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
 from hpo.search_space import CandidateSpace
+from hpo.study.definition import context_hash, data_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -859,7 +859,7 @@ def test_a_class_of_this_package_has_one_name_wherever_its_module_lies(monkeypat
     before = fingerprint([split, space, hpo.SearchSpace(space)])
     for kind in (hpo.Holdout, hpo.Int, hpo.SearchSpace):
         monkeypatch.setattr(kind, "__module__", "hpo.study.elsewhere")
-    monkeypatch.setitem(sys.modules, "hpo.study.elsewhere", sys.modules["hpo.splits"])
+    monkeypatch.setitem(sys.modules, "hpo.study.elsewhere", sys.modules["hpo.study.splits"])
     assert fingerprint([split, space, hpo.SearchSpace(space)]) == before
 
 
@@ -1037,7 +1037,7 @@ study = hpo.StudyDefinition(
 )
 
 if __name__ == "__main__":
-    from hpo.definition import context_hash, data_hash
+    from hpo.study.definition import context_hash, data_hash
     print(json.dumps({**study.fixed_hashes, "data": data_hash(study.load())}))
 '''
 

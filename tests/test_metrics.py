@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import hpo
 from hpo.browsed_storage import BrowsedStorage
-from hpo.metrics import as_scorer, direction_doubt, loss_doubt
+from hpo.study.metrics import as_scorer, direction_doubt, loss_doubt
 from hpo.units import Metric as Shown
 
 

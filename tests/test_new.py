@@ -20,12 +20,12 @@ from sklearn.tree import DecisionTreeClassifier
 import hpo
 from hpo import Categorical, Float, Int
 from hpo.cli import command
-from hpo.columns import CLASSIFICATION, REGRESSION, Columns, Target, find_target, sort_columns
-from hpo.csv_table import read_table
 from hpo.errors import InvalidOption
 from hpo.evaluation import Problem, evaluate
-from hpo.new_study import write_study
-from hpo.study_script import MANY_ROWS, study_script
+from hpo.study.from_csv.columns import CLASSIFICATION, REGRESSION, Columns, Target, find_target, sort_columns
+from hpo.study.from_csv.read import read_table
+from hpo.study.from_csv.script import MANY_ROWS, study_script
+from hpo.study.from_csv.write import write_study
 
 N = 120
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import hpo
-from hpo.amounts import Amounts, as_numbers, find_amounts
 from hpo.cli import command
-from hpo.csv_table import read_table
-from hpo.dates import date_format
+from hpo.study.from_csv.amounts import Amounts, as_numbers, find_amounts
+from hpo.study.from_csv.dates import date_format
+from hpo.study.from_csv.read import read_table
 
 N = 90
 RNG = np.random.default_rng(0)
@@ -144,8 +144,8 @@ def test_a_number_that_parts_the_classes_is_said(folder, capsys):
 def test_good_columns_are_not_suspected():
     from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
-    from hpo.columns import find_target, sort_columns
-    from hpo.leaks import find_leaks
+    from hpo.study.from_csv.columns import find_target, sort_columns
+    from hpo.study.from_csv.leaks import find_leaks
 
     for load in (load_breast_cancer, load_diabetes, load_wine):
         frame = load(as_frame=True).frame

@@ -16,7 +16,7 @@ from hpo.engine import InProcess
 from hpo.evaluation import Problem
 from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
-from hpo.splits import TEST_FOLD
+from hpo.study.splits import TEST_FOLD
 
 PLAN = {"samplers": ["random", "tpe"], "repetitions": 6, "trials": 5, "workers": 1, "progress": "none"}
 

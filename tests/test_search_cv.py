@@ -32,9 +32,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import hpo
 from hpo import SearchCV
 from hpo.cli import command
-from hpo.foreign_spaces import as_parameter
 from hpo.samplers import find_sampler
 from hpo.search_space import CandidateSpace
+from hpo.study.foreign_spaces import as_parameter
 
 X, Y = load_iris(return_X_y=True)
 TREE = DecisionTreeClassifier(random_state=0)

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from hpo import Categorical, Float, Int, InvalidSpace, SearchSpace, UnsuitableSampler
 from hpo.grid import GridSampler, Permutation
 from hpo.qmc import QMCSampler
-from hpo.space import configuration_key
+from hpo.study.space import configuration_key
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -21,7 +21,7 @@ from sklearn.model_selection import (
 )
 
 from hpo import CrossValidation, Holdout, InvalidDefinition
-from hpo.splits import partition, split_fingerprint
+from hpo.study.splits import partition, split_fingerprint
 
 few = settings(max_examples=30, deadline=None, derandomize=True)
 

@@ -29,7 +29,7 @@ import hpo
 from hpo import CrossValidation, Int
 from hpo.cluster import Workers
 from hpo.process.cores import cores
-from hpo.publication import Publication, read_publication
+from hpo.study.publication import Publication, read_publication
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.foreign_spaces import Parameter, Quantile
-from hpo.hyperparameters import Categorical, Configuration, Float, Int, typed
-from hpo.space import SearchSpace
+from hpo.study.foreign_spaces import Parameter, Quantile
+from hpo.study.hyperparameters import Categorical, Configuration, Float, Int, typed
+from hpo.study.space import SearchSpace
 
 Array = NDArray[np.float64]
 Positions = NDArray[np.intp]

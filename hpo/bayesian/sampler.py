@@ -17,8 +17,8 @@ from hpo.bayesian.coordinates import Array, Coordinates
 from hpo.bayesian.design import N_DESIGN, design
 from hpo.bayesian.history import History, Known
 from hpo.grid import Permutation
-from hpo.hyperparameters import Configuration
-from hpo.space import SearchSpace
+from hpo.study.hyperparameters import Configuration
+from hpo.study.space import SearchSpace
 
 _FEWEST_TOLD = 4  # where trials run at a time, the design goes on until so many results are known
 _LISTED = 2_000  # a finite space of so many configurations is searched whole

@@ -17,7 +17,6 @@ from hpo.comparison.questions import bars
 from hpo.comparison.result import Comparison
 from hpo.comparison.worth import rows_by_place
 from hpo.database import StudyDatabase
-from hpo.definition import StudyDefinition, versions
 from hpo.driver import Driver, Job, check_scheduler, default_budget, started
 from hpo.engine import Engine
 from hpo.errors import NotComparable
@@ -31,6 +30,7 @@ from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
 from hpo.stages import Stages
+from hpo.study.definition import StudyDefinition, versions
 from hpo.units import counted, format_duration
 
 DEFAULT_SAMPLERS = ("grid", "random", "tpe")

@@ -21,9 +21,9 @@ from hpo.comparison.random_effort import efforts
 from hpo.comparison.terminal import incumbents_text
 from hpo.comparison.verdicts import Rules, judge, withdrawn
 from hpo.comparison.worth import REFERENCE, error_of_mean, mean_by_row, rows_of_samplers, worth
-from hpo.definition import StudyDefinition
 from hpo.figures.figure import Figure
 from hpo.figures.plotly_figure import plotly_figure
+from hpo.study.definition import StudyDefinition
 from hpo.units import Metric
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from hpo.database import StudyDatabase
 from hpo.errors import UnknownSampler
 from hpo.origin import ORIGIN, study_words
 from hpo.samplers import RESERVED, SAMPLERS, Sampler, SamplerKind
-from hpo.space import SearchSpace
 from hpo.stored_runs import StoredRun
+from hpo.study.space import SearchSpace
 from hpo.units import Metric, counted
 
 N_NAMED = 3  # runs that are named where many are left out

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.dates import are_dates, date_format
 from hpo.errors import InvalidOption
+from hpo.study.from_csv.dates import are_dates, date_format
 from hpo.units import counted
 
 CLASSIFICATION, REGRESSION = "classification", "regression"

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from hpo.catalogue import load_script, study_files
-from hpo.columns import CLASSIFICATION, Columns, Target, find_target, sort_columns
-from hpo.csv_table import CsvTable, read_table
-from hpo.definition import normalised_name
 from hpo.errors import HpoError, InvalidOption
-from hpo.leaks import find_leaks
-from hpo.splits import partition
-from hpo.study_script import study_script
+from hpo.study.catalogue import load_script, study_files
+from hpo.study.definition import normalised_name
+from hpo.study.from_csv.columns import CLASSIFICATION, Columns, Target, find_target, sort_columns
+from hpo.study.from_csv.leaks import find_leaks
+from hpo.study.from_csv.read import CsvTable, read_table
+from hpo.study.from_csv.script import study_script
+from hpo.study.splits import partition
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class NewStudy:
         name: of the study.
         target, columns: what the file's columns were taken for.
         table: what was read, and how.
-        leaks: name -> what makes a column suspicious, see :func:`hpo.leaks.find_leaks`.
+        leaks: name -> what makes a column suspicious, see :func:`hpo.study.from_csv.leaks.find_leaks`.
     """
 
     path: Path

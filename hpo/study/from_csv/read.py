@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from hpo.amounts import Amounts, find_amounts, without_signs
 from hpo.errors import InvalidOption
+from hpo.study.from_csv.amounts import Amounts, find_amounts, without_signs
 from hpo.units import counted, one_line
 
 _SEPARATORS = ",;\t|"

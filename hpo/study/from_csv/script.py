@@ -6,8 +6,8 @@ from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
 
-from hpo.amounts import Amounts
-from hpo.columns import CLASSIFICATION, Columns, Target, date_parts
+from hpo.study.from_csv.amounts import Amounts
+from hpo.study.from_csv.columns import CLASSIFICATION, Columns, Target, date_parts
 
 MANY_ROWS = (
     10_000  # from here on boosting on a holdout: a forest would take minutes, and one part of so many rows tells

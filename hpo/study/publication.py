@@ -16,9 +16,9 @@ import joblib
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hpo.definition import Data, StudyDefinition
 from hpo.errors import InvalidDefinition
 from hpo.fingerprint.ownership import is_library
+from hpo.study.definition import Data, StudyDefinition
 
 _PREFIX = "hpo-data-"
 _WORTH_MAPPING = 2**24  # bytes of arrays

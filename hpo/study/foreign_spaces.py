@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.errors import InvalidSpace
-from hpo.hyperparameters import Categorical, Float, Int, Suggests, finite_number, interpolate, plain
+from hpo.study.hyperparameters import Categorical, Float, Int, Suggests, finite_number, interpolate, plain
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from hpo.errors import InvalidSpace
 from hpo.fingerprint.hashing import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
-from hpo.foreign_spaces import Parameter, Quantile, as_parameter, distribution_content, range_text
-from hpo.hyperparameters import Categorical, Configuration, Suggests, typed
+from hpo.study.foreign_spaces import Parameter, Quantile, as_parameter, distribution_content, range_text
+from hpo.study.hyperparameters import Categorical, Configuration, Suggests, typed
 
 
 class SearchSpace:

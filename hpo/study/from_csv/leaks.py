@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.model_selection import cross_val_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from hpo.columns import CLASSIFICATION, Columns, Target
+from hpo.study.from_csv.columns import CLASSIFICATION, Columns, Target
 
 _MOST_ROWS = 2000  # of a sample: enough to tell 99% from 90%
 _ALONE = 0.99  # balanced accuracy, or R2, of a tree on the column alone, on rows it has not seen

@@ -14,12 +14,12 @@ from typing import Any
 
 from hpo.errors import InvalidDefinition, InvalidSpace
 from hpo.fingerprint.hashing import HASHES, OLD_HASHES, Fingerprint, fingerprint, fingerprint_and_origins, unfitted
-from hpo.metrics import as_scorer
 from hpo.process.failures import describe, exits_heard
 from hpo.process.generators import kept
 from hpo.process.interrupts import is_interrupt
-from hpo.space import SearchSpace
-from hpo.splits import CrossValidation, Holdout, Split, split_fingerprint
+from hpo.study.metrics import as_scorer
+from hpo.study.space import SearchSpace
+from hpo.study.splits import CrossValidation, Holdout, Split, split_fingerprint
 from hpo.units import Metric, counted, one_line, scorer_name
 from hpo.version import __version__
 

@@ -11,11 +11,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-from hpo.definition import StudyDefinition, normalised_name
 from hpo.errors import HpoError, InvalidOption, ScriptFailed, UnknownStudy
 from hpo.fingerprint.ownership import STUDY_MARK
 from hpo.process.failures import describe, exits_heard
 from hpo.process.interrupts import is_interrupt
+from hpo.study.definition import StudyDefinition, normalised_name
 from hpo.units import one_line
 
 
@@ -36,7 +36,7 @@ def shipped_name(script: Path) -> str | None:
 
 def _shipped() -> Path:
     # In a wheel the studies lie in the package; in a checkout beside it.
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     return here / "studies" if (here / "studies").is_dir() else here.parent / "studies"
 
 
