@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from hpo.comparison.result import Comparison as Comparison
     from hpo.database import StudyDatabase as StudyDatabase
     from hpo.epochs import training_curve as training_curve
-    from hpo.equations import equation as equation
     from hpo.errors import ClusterLost as ClusterLost
     from hpo.errors import DatabaseLost as DatabaseLost
     from hpo.errors import HpoError as HpoError
@@ -42,9 +41,10 @@ if TYPE_CHECKING:
     from hpo.errors import UnusableDatabase as UnusableDatabase
     from hpo.errors import WorkerBroken as WorkerBroken
     from hpo.importance import importances as importances
-    from hpo.model_folder import load_model as load_model
-    from hpo.parameters import count_parameters as count_parameters
-    from hpo.parameters import model_parameters as model_parameters
+    from hpo.models.equations import equation as equation
+    from hpo.models.folder import load_model as load_model
+    from hpo.models.parameters import count_parameters as count_parameters
+    from hpo.models.parameters import model_parameters as model_parameters
     from hpo.run_diagnosis import diagnose as diagnose
     from hpo.runner import run as run
     from hpo.runs import Run as Run
@@ -82,14 +82,14 @@ _HOMES = {
     "SearchCV": "hpo.search_cv",
     "SearchSpace": "hpo.study.space",
     "StudyDatabase": "hpo.database",
-    "count_parameters": "hpo.parameters",
+    "count_parameters": "hpo.models.parameters",
     "diagnose": "hpo.run_diagnosis",
-    "equation": "hpo.equations",
+    "equation": "hpo.models.equations",
     "find_study": "hpo.study.catalogue",
     "importances": "hpo.importance",
-    "load_model": "hpo.model_folder",
+    "load_model": "hpo.models.folder",
     "main": "hpo.cli",
-    "model_parameters": "hpo.parameters",
+    "model_parameters": "hpo.models.parameters",
     "run": "hpo.runner",
     "select": "hpo.selection",
     "training_curve": "hpo.epochs",

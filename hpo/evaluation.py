@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hpo.errors import InvalidDefinition
-from hpo.model_costs import ModelCosts
+from hpo.models.costs import ModelCosts
 from hpo.process.failures import ProcessExit, counted_warnings, describe, end_if_forked, exits_heard, trace_of
 from hpo.process.generators import fold_name, kept, seed, seed_for, seeded
 from hpo.process.interrupts import is_interrupt

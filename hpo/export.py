@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from hpo.errors import HpoError, InvalidOption
 from hpo.evaluation import Problem, take_rows
-from hpo.model_card import Card, model_card
-from hpo.model_folder import CARD, check_target, write_folder
-from hpo.packing import FORMATS, pack
-from hpo.parameters import model_parameters
+from hpo.models.card import Card, model_card
+from hpo.models.folder import CARD, check_target, write_folder
+from hpo.models.parameters import model_parameters
+from hpo.models.serialization import FORMATS, pack
 from hpo.process.failures import counted_warnings
 from hpo.row_scores import FloatArray, error_of_score, unpacked
 from hpo.run_diagnosis import diagnose

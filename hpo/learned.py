@@ -39,9 +39,9 @@ def learn(run: "Run", trial: "Trial | None" = None) -> Learned | str:
         run: opened with its definition or without; then that is looked for where the run says it came from.
         trial: None is the best.
     """
-    from hpo.equations import equation
+    from hpo.models.equations import equation
+    from hpo.models.parameters import model_parameters
     from hpo.origin import study_of
-    from hpo.parameters import model_parameters
 
     if trial is None and run.has_success:
         trial = run.best

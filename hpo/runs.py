@@ -16,9 +16,9 @@ from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation import Problem
 from hpo.export import Exported, export_trial
 from hpo.limits import Outcome
+from hpo.models.parameters import model_parameters
 from hpo.optuna_studies import study_of
 from hpo.origin import to_make
-from hpo.parameters import model_parameters
 from hpo.process.failures import describe, exits_heard
 from hpo.process.generators import fold_name, seeded
 from hpo.process.interrupts import is_interrupt

@@ -18,7 +18,7 @@ import hpo
 from hpo import CrossValidation, Int, InvalidOption, Run, RunFailed, Trial, UnknownRun
 from hpo.cli import command
 from hpo.evaluation import Problem, evaluate
-from hpo.model_costs import model_size_mb
+from hpo.models.costs import model_size_mb
 from hpo.results import Evaluation, FoldResult, combine
 from hpo.selection import pareto_front, selected
 

@@ -31,7 +31,7 @@ from sklearn.tree import DecisionTreeClassifier
 import hpo
 from hpo.cli import command
 from hpo.evaluation import Problem
-from hpo.model_folder import check_target, write_folder
+from hpo.models.folder import check_target, write_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {"model.skops", "manifest.json", "README.md"}
@@ -265,7 +265,7 @@ def test_a_manifest_leads_nowhere_else(name, tmp_path):
     write_folder(tmp_path / "model", {}, {})
     path = tmp_path / "model" / "manifest.json"
     manifest = json.loads(path.read_text())
-    from hpo.model_folder import _digest
+    from hpo.models.folder import _digest
 
     manifest["files"] = {name: {"sha256": "0" * 64}}
     path.write_text(json.dumps({**manifest, "digest": _digest(manifest)}))
@@ -284,7 +284,7 @@ def test_another_version_of_scikit_learn_is_named(run, tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hpo.load_model(tmp_path / "model")
-    monkeypatch.setattr("hpo.model_folder.version", lambda name: "2.0.1")
+    monkeypatch.setattr("hpo.models.folder.version", lambda name: "2.0.1")
     with pytest.warns(UserWarning, match=r"scikit-learn 1\.\d+.* this is 2\.0\.1"):
         hpo.load_model(tmp_path / "model")
 
@@ -293,7 +293,7 @@ def test_another_version_of_scikit_learn_is_named(run, tmp_path, monkeypatch):
 
 KILLED = """
 import os, pathlib, signal, sys
-import hpo.model_folder as folder
+import hpo.models.folder as folder
 sys.path.insert(0, {tests!r})
 calls = 0
 def kill(*args, **kwargs):
@@ -357,7 +357,7 @@ def test_what_is_there_is_replaced_only_on_request_and_only_a_model(run, tmp_pat
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(run, database, tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.model_folder.os.access", lambda *_: False)
+    monkeypatch.setattr("hpo.models.folder.os.access", lambda *_: False)
     with pytest.raises(hpo.InvalidOption, match="not a folder that can be written"):
         run.export(tmp_path / "model")
     assert database.test_scores("iris-tree").empty
@@ -370,7 +370,7 @@ def test_a_full_disk_leaves_nothing_and_is_said_in_one_line(run, tmp_path, monke
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hpo.model_folder.os.fsync", full)
+    monkeypatch.setattr("hpo.models.folder.os.fsync", full)
     with pytest.raises(hpo.InvalidOption, match="cannot be written: No space left on device"):
         run.export(folder / "model")
     assert not list(folder.iterdir())

@@ -55,9 +55,9 @@ from sklearn.utils import all_estimators
 from sklearn.utils._test_common.instance_generator import _construct_instances
 
 import hpo
-from hpo.equations import equation
 from hpo.errors import InvalidOption
-from hpo.parameters import count_parameters, model_parameters
+from hpo.models.equations import equation
+from hpo.models.parameters import count_parameters, model_parameters
 
 N, D, K = 40, 4, 3  # rows, features, classes
 RNG = np.random.default_rng(0)

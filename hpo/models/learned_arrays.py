@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hpo.feature_names import Names, inner_names, own_names, parts_of
+from hpo.models.feature_names import Names, inner_names, own_names, parts_of
 
 # Where the general rule is not right: scikit-learn's class, also as a base -> the attributes that hold what it learned.
 _LEARNED: dict[str, tuple[str, ...]] = {

@@ -38,9 +38,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.errors import InvalidOption
-from hpo.feature_names import Names, names_in
-from hpo.fitted import Found, find, is_tree, tree_arrays
-from hpo.meanings import meaning_of
+from hpo.models.feature_names import Names, names_in
+from hpo.models.learned_arrays import Found, find, is_tree, tree_arrays
+from hpo.models.meanings import meaning_of
 from hpo.units import counted
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def model_parameters(
     """What a fitted estimator learned, as opposed to its hyperparameters, which were set before.
 
     Goes through pipelines, column transformers, ensembles, searches and other meta-estimators, and skorch modules;
-    of an unknown estimator it takes the public fitted attributes (``name_``). ``hpo.parameters`` lists what is
+    of an unknown estimator it takes the public fitted attributes (``name_``). ``hpo.models.parameters`` lists what is
     counted. All trees of an ensemble share three rows (features, thresholds, leaves); so do more than ten other
     members, each attribute one row.
 

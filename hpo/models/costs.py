@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.parameters import count_parameters
+from hpo.models.parameters import count_parameters
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import InvalidOption, ModelTampered, UntrustedModel
-from hpo.packing import FORMATS, KNOWN_TYPES, unpack
+from hpo.models.serialization import FORMATS, KNOWN_TYPES, unpack
 from hpo.units import one_line
 
 MANIFEST, CARD = "manifest.json", "README.md"

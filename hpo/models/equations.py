@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.feature_names import names_in, names_out
+from hpo.models.feature_names import names_in, names_out
 
 _DIGITS = 4  # significant, of each weight
 
