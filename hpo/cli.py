@@ -182,8 +182,8 @@ def _go_on_with(arguments: argparse.Namespace) -> None:
 def _compare(arguments: argparse.Namespace) -> int:
     from hpo import text
     from hpo.comparison.across import AcrossStudies
-    from hpo.comparison.images import check_target, write_figures
     from hpo.comparison.protocol import compare
+    from hpo.figures.files import check_target, write_figures
     from hpo.origin import find_in
     from hpo.pruning import check_suitable
     from hpo.samplers import find_sampler

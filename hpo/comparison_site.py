@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from hpo.comparison.pages import comparison_part
-from hpo.comparison.report import document, resource
 from hpo.comparison.stored import Pair, Standing, read_stored, standings
 from hpo.database import StudyDatabase
 from hpo.errors import HpoError
+from hpo.figures.page import document, resource
 from hpo.freshness import Changes, Kept
 from hpo.guards import Environ, respond
 from hpo.origin import ORIGIN, study_words

@@ -225,7 +225,7 @@ class _Source:
         self._browser = self._database = None
 
     def _start_page(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        from hpo.comparison.report import document
+        from hpo.figures.page import document
 
         hint = "" if has_password(self.name) else f" --database '{escape(self.name)}'"
         where = hint or "   # with the database's URL in HPO_DATABASE"

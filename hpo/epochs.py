@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption, RunFailed
+from hpo.figures.line_chart import Chart, Line
 from hpo.process.generators import fold_name, seeded
 from hpo.steps import each_epoch, says_epochs
 from hpo.units import counted, number_texts, one_line

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.text import Text
 
-from hpo.charts import Chart, Line
+from hpo.figures.line_chart import Chart, Line
 from hpo.selection import COSTS, cost_of, cost_text, pareto_front
 from hpo.text import console, say, table
 from hpo.units import Metric, counted, digits_apart, rough_text, share_text

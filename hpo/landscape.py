@@ -15,8 +15,8 @@ from hpo.bayesian.belief import Belief, believe
 from hpo.bayesian.coordinates import Array, Axis, Coordinates
 from hpo.bayesian.history import History, Known
 from hpo.bayesian.targets import scores_at
-from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption
+from hpo.figures.line_chart import Chart, Line
 from hpo.proposals import WorkingStudy
 from hpo.samplers import find_sampler
 from hpo.study.hyperparameters import Categorical, Configuration, Float, Int

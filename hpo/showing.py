@@ -9,8 +9,8 @@ from hpo.errors import HpoError, InvalidOption
 from hpo.units import format_duration, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from hpo.charts import Chart
     from hpo.database import StudyDatabase
+    from hpo.figures.line_chart import Chart
     from hpo.runs import Run, Trial
 
 _WORTH_SAYING = 5  # seconds of training
@@ -47,7 +47,7 @@ def show(arguments: argparse.Namespace, database: "StudyDatabase") -> None:
 
 def _question(arguments: argparse.Namespace) -> str | None:
     """The one question that is asked, or None."""
-    from hpo.charts import check_figure_path
+    from hpo.figures.line_chart import check_figure_path
 
     has_ceilings = any(getattr(arguments, f"max_{name}") is not None for name in _CEILINGS)
     if arguments.select is None and has_ceilings:

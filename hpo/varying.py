@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hpo.charts import Chart, Line
 from hpo.errors import InvalidOption
 from hpo.evaluation import Problem, evaluate
+from hpo.figures.line_chart import Chart, Line
 from hpo.study.foreign_spaces import Parameter, Quantile
 from hpo.study.hyperparameters import Categorical, Float, Int, typed
 from hpo.study.space import SearchSpace, when_text

@@ -24,10 +24,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, CrossValidation, Float, Holdout, Int, InvalidOption, RunFailed, StudyDefinition
-from hpo.charts import Chart, Line
 from hpo.cli import command
 from hpo.epochs import findings
 from hpo.evaluation import Problem, evaluate
+from hpo.figures.line_chart import Chart, Line
 from hpo.varying import levels_of
 
 FOLDS = CrossValidation(folds=3, test=0.2)

@@ -16,11 +16,11 @@ import pytest
 from comparison_frames import SAMPLERS, all_figures, frames
 
 import hpo
-from hpo.charts import Chart, Line
 from hpo.comparison import side_figures
-from hpo.comparison.images import write_figure, write_figures
 from hpo.figures.figure import Axis, Band, Bars, Figure, Label, Look, Note, Panel, Points, Rule
 from hpo.figures.figure import Line as LineMark
+from hpo.figures.files import write_figure, write_figures
+from hpo.figures.line_chart import Chart, Line
 from hpo.figures.matplotlib_figure import _drawn, _quiet
 
 SMALL = frames(n_samplers=3, n_repetitions=3, n_trials=10)
@@ -66,7 +66,7 @@ def test_the_same_figure_gives_the_same_bytes_and_no_date(tmp_path):
     (tmp_path / "figure.pickle").write_bytes(pickle.dumps(EVERY["superiority"]))
     code = (
         "import pickle, sys\n"
-        "from hpo.comparison.images import write_figures\n"
+        "from hpo.figures.files import write_figures\n"
         f"write_figures({{'superiority': pickle.load(open(sys.argv[1], 'rb'))}}, sys.argv[2], {kinds!r})\n"
     )
     subprocess.run(
@@ -82,7 +82,7 @@ def test_the_same_figure_gives_the_same_bytes_and_no_date(tmp_path):
 def test_neither_a_browser_nor_a_home_nor_a_display_is_needed_and_nothing_is_said(tmp_path):
     code = (
         "import sys\n"
-        "from hpo.comparison.images import write_figure\n"
+        "from hpo.figures.files import write_figure\n"
         "from hpo.figures.figure import Axis, Figure, Panel\n"
         "assert 'matplotlib' not in sys.modules\n"
         "write_figure(Figure('here', '', (Panel(x=Axis(), y=Axis(), marks=()),)), sys.argv[1])\n"

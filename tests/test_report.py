@@ -15,10 +15,10 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from hpo.comparison import figures, side_figures
 from hpo.comparison.curves import incumbent_bands
-from hpo.comparison.drawing import Rows, styles, tick_label
-from hpo.comparison.report import Section, page
 from hpo.figures.figure import Label
+from hpo.figures.page import Section, page
 from hpo.figures.plotly_figure import plotly_figure
+from hpo.figures.style import Rows, styles, tick_label
 from hpo.units import Metric
 
 ACCURACY = Metric("accuracy", 1)

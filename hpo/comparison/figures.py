@@ -12,8 +12,8 @@ import pandas as pd
 from scipy import stats
 
 from hpo.comparison.curves import incumbent_bands, median_incumbents, settled_range
-from hpo.comparison.drawing import Rows, axis_title, median_strokes, spread, styles, tick_label
 from hpo.figures.figure import MUTED, Axis, Band, Figure, Intervals, Label, Line, Look, Mark, Panel, Points, Rule
+from hpo.figures.style import Rows, axis_title, median_strokes, spread, styles, tick_label
 from hpo.units import Metric
 
 _CLOCKS = {

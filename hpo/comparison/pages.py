@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from hpo.comparison import figures as drawn
 from hpo.comparison import side_figures
-from hpo.comparison.report import Section, main_part, page
 from hpo.figures.figure import Figure
+from hpo.figures.page import Section, main_part, page
 from hpo.units import counted
 
 if TYPE_CHECKING:

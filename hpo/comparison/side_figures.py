@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from hpo.comparison.drawing import Rows, median_strokes, spread, styles, tick_label
 from hpo.figures.figure import INK, MUTED, PATTERNS, Axis, Bars, Figure, Line, Look, Mark, Note, Panel, Points, Strokes
+from hpo.figures.style import Rows, median_strokes, spread, styles, tick_label
 
 _COSTS = {
     "fit_seconds": "seconds of fitting",

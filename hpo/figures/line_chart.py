@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.comparison.images import FORMATS, write_figure
-from hpo.comparison.report import Section, page
 from hpo.errors import InvalidOption
 from hpo.figures.figure import COLORS, Axis, Band, Figure, Label, Look, Mark, Panel, Points, Rule
 from hpo.figures.figure import Line as LineMark
+from hpo.figures.files import FORMATS, write_figure
+from hpo.figures.page import Section, page
 from hpo.units import digits_apart, number_text
 
 _N_LETTERS = 15  # of a line in a terminal; more would hide it

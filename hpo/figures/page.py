@@ -81,9 +81,9 @@ def document(title: str, main: str, *, head: str = "", code: str = "") -> str:
     )
 
 
-def resource(name: str) -> str:
-    """A file that lies beside this module."""
-    return files("hpo.comparison").joinpath(name).read_text(encoding="utf-8")
+def resource(name: str, room: str = "hpo.figures") -> str:
+    """Return the text of a file that lies in a room of the package."""
+    return files(room).joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: Iterable[str]) -> str:
