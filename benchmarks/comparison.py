@@ -24,7 +24,7 @@ from sklearn.model_selection import cross_validate
 
 import hpo
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
-from hpo.evaluation import Problem
+from hpo.evaluation.evaluate import Problem
 
 STUDY = "breast-cancer-svm"
 SAMPLERS = ("grid", "random", "tpe")

@@ -145,7 +145,10 @@ class Coordinator:
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self._process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    if "hpo.evaluator" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                    if (
+                        "hpo.evaluation.child_process" in " ".join(process.cmdline())
+                        and process.status() != psutil.STATUS_ZOMBIE
+                    ):
                         found.append(process)
         return found
 

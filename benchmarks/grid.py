@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator
 import hpo
 from benchmarks.overhead import load
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
+from hpo.evaluation.results import Evaluation
 from hpo.proposals import WorkingStudy
-from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import find_sampler
 

@@ -15,12 +15,12 @@ import hpo
 from benchmarks.overhead import N_FOLDS, Timed, definition
 from benchmarks.tables import at_least, print_machine, print_table
 from hpo.driver import Driver, Job
-from hpo.engine import Unit, UnitResult
+from hpo.evaluation.engine import Unit, UnitResult
+from hpo.evaluation.results import FoldResult
 from hpo.limits import RunOptions
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.proposals import WorkingStudy
-from hpo.results import FoldResult
 from hpo.samplers import find_sampler
 from hpo.session import StudySession
 

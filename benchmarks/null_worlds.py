@@ -202,7 +202,7 @@ def losses_of(world: Tuned) -> tuple[Array, Array]:
 
 
 def placements(scores: Array, is_positive: NDArray[np.bool_]) -> Array:
-    """Influence values of the AUC by row, as of :mod:`hpo.row_scores`; shape of the scores."""
+    """Influence values of the AUC by row, as of :mod:`hpo.evaluation.row_scores`; shape of the scores."""
     is_positive = np.broadcast_to(is_positive, scores.shape)
     order = np.argsort(scores, axis=-1)
     ordered = np.take_along_axis(is_positive, order, axis=-1)

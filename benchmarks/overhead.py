@@ -26,11 +26,11 @@ from sklearn.base import BaseEstimator, clone
 
 import hpo
 import hpo.database
-import hpo.engine
+import hpo.evaluation.engine
 import hpo.proposals
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
 from hpo.driver import Driver, Job, started
-from hpo.evaluation import Problem
+from hpo.evaluation.evaluate import Problem
 from hpo.limits import RunOptions
 from hpo.process.cores import cores
 from hpo.process.interrupts import Interrupts
@@ -124,7 +124,7 @@ def measure_hpo(path: Path, n_trials: int, *, sampler: str, seed: int) -> Figure
         setup = time.perf_counter() - begun
         with (
             record.around(hpo.database.StudyDatabase, "record"),
-            evaluate.around(hpo.engine.InProcess, "wait", keep=True),
+            evaluate.around(hpo.evaluation.engine.InProcess, "wait", keep=True),
             propose.around(hpo.proposals.WorkingStudy, "propose"),
             tell.around(hpo.proposals.WorkingStudy, "tell"),
         ):

@@ -24,11 +24,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.parallel import Parallel, delayed
 
 import hpo
-import hpo.cluster
+import hpo.evaluation.dask_engine
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
-from hpo.cluster import Workers
-from hpo.engine import Unit
-from hpo.evaluation import Problem
+from hpo.evaluation.dask_engine import Workers
+from hpo.evaluation.engine import Unit
+from hpo.evaluation.evaluate import Problem
 from hpo.session import StudySession
 
 N_WORKERS, N_FOLDS = 2, 5
@@ -186,7 +186,9 @@ def measure_memory(n_bytes: int, folder: Path, repeat: int) -> Figures:
         publication = StudySession(study, database).publish()
         engine = Workers(N_WORKERS, publication, threads=1)
         try:
-            evaluators = [p for p in psutil.Process().children() if "hpo.evaluator" in " ".join(p.cmdline())]
+            evaluators = [
+                p for p in psutil.Process().children() if "hpo.evaluation.child_process" in " ".join(p.cmdline())
+            ]
             for number in range(N_WORKERS):
                 engine.submit(Unit("memory", number, 0, None, tuple(range(N_FOLDS))))
             for _ in range(N_WORKERS):

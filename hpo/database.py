@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from hpo import locks, records, run_rows, trial_columns
 from hpo.errors import DatabaseLost, RunDeleted, RunInUse, UnknownRun, UnusableDatabase
+from hpo.evaluation.results import LearningCurve
 from hpo.json_text import from_json
 from hpo.opened_file import OpenedFile
 from hpo.opening import (
@@ -30,7 +31,6 @@ from hpo.opening import (
 from hpo.passwords import hide_passwords
 from hpo.persisting import persist
 from hpo.records import RunKey
-from hpo.results import LearningCurve
 from hpo.run_name import RunName, unknown_run
 from hpo.timed_trials import TimedTrial, timed_trials
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from hpo.database import StudyDatabase
-from hpo.engine import Engine, InProcess
 from hpo.errors import DatabaseLost, RunInUse, UnknownRun
+from hpo.evaluation.engine import Engine, InProcess
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
 from hpo.loop import RunLoop
 from hpo.process.cores import cores
@@ -33,7 +33,7 @@ _SECONDS_BETWEEN_TRIES = 1.0  # of a run that another process records
 def check_scheduler(workers: int | str) -> None:
     """Raise InvalidOption where the workers are those of a scheduler that does not answer, before anything is made."""
     if isinstance(workers, str):
-        from hpo.cluster import refuse_silence
+        from hpo.evaluation.dask_engine import refuse_silence
 
         refuse_silence(workers)
 
@@ -54,7 +54,7 @@ def started(
         with contextlib.closing(InProcess(session.problem, None if threads >= cores() else threads)) as alone:
             yield alone
         return
-    from hpo.cluster import Workers  # takes half a second, which one worker need not wait for
+    from hpo.evaluation.dask_engine import Workers  # takes half a second, which one worker need not wait for
 
     if left:
         progress.note(f"{min(left)}: who recorded it last ended abruptly; fits now run in a process of their own")

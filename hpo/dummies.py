@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.evaluation import Problem, metric_scorer
+from hpo.evaluation.evaluate import Problem, metric_scorer
 from hpo.process.generators import fold_name, seeded
 
 N_PARTS = 5

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from hpo.errors import InvalidOption, RunFailed
+from hpo.evaluation.training_steps import each_epoch, says_epochs
 from hpo.figures.line_chart import Chart, Line
 from hpo.process.generators import fold_name, seeded
-from hpo.steps import each_epoch, says_epochs
 from hpo.units import counted, number_texts, one_line
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpo.errors import HpoError, InvalidOption
-from hpo.evaluation import Problem, take_rows
+from hpo.evaluation.evaluate import Problem, take_rows
+from hpo.evaluation.row_scores import FloatArray, error_of_score, unpacked
 from hpo.models.card import Card, model_card
 from hpo.models.folder import CARD, check_target, write_folder
 from hpo.models.parameters import model_parameters
 from hpo.models.serialization import FORMATS, pack
 from hpo.process.failures import counted_warnings
-from hpo.row_scores import FloatArray, error_of_score, unpacked
 from hpo.run_diagnosis import diagnose
 from hpo.run_name import RunName
 from hpo.sealed import score_model_on_test, score_reference_on_test

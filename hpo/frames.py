@@ -117,7 +117,7 @@ def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
     """What the sealed test rows of a study said, in any of its versions, in the order they were asked.
 
     Columns: context, configuration, opened (UTC), value (score of the metric, the scorer's sign; NaN where the
-    fit or the score failed), error, row_values (packed, see :mod:`hpo.row_scores`; empty
+    fit or the score failed), error, row_values (packed, see :mod:`hpo.evaluation.row_scores`; empty
     where the metric has none, None where an older version asked).
     """
     columns = ["context", "configuration", "opened", "value", "error", "row_values"]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.engine import Unit, UnitResult
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
+from hpo.evaluation.engine import Unit, UnitResult
+from hpo.evaluation.results import Evaluation, FoldResult, LearningCurve
 from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
 from hpo.optuna_studies import Callbacks
 from hpo.process.interrupts import Interrupts
@@ -17,7 +18,6 @@ from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingS
 from hpo.pruning import Pruning
 from hpo.records import RunKey, TrialRecord
 from hpo.rescue import KnownRun
-from hpo.results import Evaluation, FoldResult, LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession

@@ -13,9 +13,9 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo.errors import InvalidSpace
+from hpo.evaluation.results import Evaluation
 from hpo.grid import GridSampler
 from hpo.records import TrialRecord
-from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed, quiet_study
 from hpo.study.definition import StudyDefinition

@@ -8,11 +8,11 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import UnsuitablePruner
+from hpo.evaluation.results import FoldResult, LearningCurve
+from hpo.evaluation.training_steps import Pruned, is_watchable
 from hpo.pruners import Pruner
 from hpo.racing import is_beaten
-from hpo.results import FoldResult, LearningCurve
 from hpo.samplers import Sampler, quiet_study
-from hpo.steps import Pruned, is_watchable
 from hpo.study.definition import StudyDefinition
 from hpo.study.splits import Holdout
 

@@ -19,8 +19,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from hpo.errors import RunDeleted, RunInUse
+from hpo.evaluation.results import LearningCurve
 from hpo.json_text import from_json, to_json
-from hpo.results import LearningCurve
 from hpo.units import counted
 
 studies = models.StudyModel.__table__

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 from hpo.database import StudyDatabase
 from hpo.driver import Driver, Job, check_scheduler, started
-from hpo.engine import InProcess
 from hpo.errors import InvalidOption, RunFailed, UnknownRun
+from hpo.evaluation.engine import InProcess
 from hpo.limits import MOST_WORKERS, Outcome, RunOptions, check_numbers, check_whole, check_workers
 from hpo.optuna_studies import Callback, check_callbacks
 from hpo.origin import find_in

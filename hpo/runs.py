@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import records
 from hpo.database import StudyDatabase
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
-from hpo.evaluation import Problem
+from hpo.evaluation.evaluate import Problem
+from hpo.evaluation.results import stored_warnings, train_fold_scores
 from hpo.export import Exported, export_trial
 from hpo.limits import Outcome
 from hpo.models.parameters import model_parameters
@@ -22,7 +23,6 @@ from hpo.origin import to_make
 from hpo.process.failures import describe, exits_heard
 from hpo.process.generators import fold_name, seeded
 from hpo.process.interrupts import is_interrupt
-from hpo.results import stored_warnings, train_fold_scores
 from hpo.run_name import RunName
 from hpo.session import StudySession
 from hpo.study.definition import StudyDefinition

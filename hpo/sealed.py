@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.engine import Engine, Unit
-from hpo.evaluation import evaluate_folds, score_fitted
+from hpo.evaluation.engine import Engine, Unit
+from hpo.evaluation.evaluate import evaluate_folds, score_fitted
+from hpo.evaluation.results import FoldResult
 from hpo.limits import MOST_DEATHS
 from hpo.process.generators import kept
-from hpo.results import FoldResult
 from hpo.session import StudySession
 from hpo.study.hyperparameters import Configuration
 from hpo.study.splits import TEST_FOLD

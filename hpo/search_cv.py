@@ -19,13 +19,13 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from hpo.errors import InvalidOption, InvalidSpace, StudyChanged
+from hpo.evaluation.reproduction import UNSEEN, allowance, reproduce
 from hpo.fingerprint.hashing import OLD_HASHES, Versioned, unfitted
 from hpo.limits import RunOptions, check_whole
 from hpo.optuna_studies import check_callbacks
 from hpo.process.announcements import announce
 from hpo.process.generators import fold_name, kept, seeded
 from hpo.pruning import check_trains_in_steps
-from hpo.reproduction import UNSEEN, allowance, reproduce
 from hpo.samplers import find_sampler
 from hpo.search_folds import Splits, missing_fold, one_score
 from hpo.search_kept import KeptRun
@@ -77,8 +77,8 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
             each outer fold of a nested search has a run of its own.
         pruner: None, a pruner of Optuna's, or the name of one, with options as in ``"racing(alpha=0.1)"``. ``racing``
             gives up candidates between folds; ``median``, ``percentile``, ``halving`` and ``hyperband`` while a fold
-            trains, where the estimator trains in steps (:mod:`hpo.steps`). The scores of folds that were not fitted
-            to their end are NaN.
+            trains, where the estimator trains in steps (:mod:`hpo.evaluation.training_steps`). The scores of folds that
+            were not fitted to their end are NaN.
         timeout: seconds after which no further candidate begins.
         trial_timeout: seconds that the folds of a candidate may take together; beyond them it counts as failed. No fit
             is interrupted: scikit-learn fits in this process, or in those of joblib, which nobody may kill.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.results import Evaluation, FoldResult, LearningCurve
+from hpo.evaluation.results import Evaluation, FoldResult, LearningCurve
 
 Fold = dict[str, Any]
 

@@ -13,6 +13,7 @@ from sklearn.utils.random import sample_without_replacement
 
 from hpo.database import StudyDatabase, as_database
 from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged, UnknownRun
+from hpo.evaluation.results import Evaluation, LearningCurve
 from hpo.fingerprint.hashing import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
 from hpo.json_text import from_json
 from hpo.limits import RunOptions, Told
@@ -21,7 +22,6 @@ from hpo.proposals import Proposal, WorkingStudy
 from hpo.pruning import Pruning, Watched
 from hpo.records import RunKey, TrialRecord
 from hpo.rescue import KnownRun, kept_aside
-from hpo.results import Evaluation, LearningCurve
 from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.search_folds import Fold, evaluation_of, fold_result, one_score, stored_fold

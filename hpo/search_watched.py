@@ -7,10 +7,10 @@ from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from hpo.evaluation.training_steps import Pruned, fit_watched
 from hpo.process.generators import fold_name, kept, seed
 from hpo.pruning import Watched
 from hpo.search_folds import Fold, one_score
-from hpo.steps import Pruned, fit_watched
 
 
 def fit_and_score_watched(

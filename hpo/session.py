@@ -10,11 +10,11 @@ from threadpoolctl import threadpool_limits
 
 from hpo.database import StudyDatabase, as_database
 from hpo.errors import StudyChanged, UnknownRun
-from hpo.evaluation import Problem, evaluate_folds
+from hpo.evaluation.evaluate import Problem, evaluate_folds
+from hpo.evaluation.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.origin import ORIGIN, stored_origin
 from hpo.process.generators import kept
 from hpo.records import RunKey
-from hpo.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.run_name import RunName
 from hpo.study.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.study.publication import Publication

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial
 
+from hpo.evaluation.results import Evaluation, FoldResult, combine
 from hpo.proposals import Proposal
 from hpo.pruning import Pruning
-from hpo.results import Evaluation, FoldResult, combine
 
 
 @dataclass

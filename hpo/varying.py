@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpo.errors import InvalidOption
-from hpo.evaluation import Problem, evaluate
+from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.figures.line_chart import Chart, Line
 from hpo.study.foreign_spaces import Parameter, Quantile
 from hpo.study.hyperparameters import Categorical, Float, Int, typed

@@ -4,8 +4,8 @@ import random
 from collections import Counter
 
 from hpo.driver import Driver, Job
-from hpo.engine import Unit, UnitResult
-from hpo.evaluation import evaluate_folds
+from hpo.evaluation.engine import Unit, UnitResult
+from hpo.evaluation.evaluate import evaluate_folds
 from hpo.limits import RunOptions
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress

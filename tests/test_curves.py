@@ -26,7 +26,7 @@ import hpo
 from hpo import Categorical, CrossValidation, Float, Holdout, Int, InvalidOption, RunFailed, StudyDefinition
 from hpo.cli import command
 from hpo.epochs import findings
-from hpo.evaluation import Problem, evaluate
+from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.figures.line_chart import Chart, Line
 from hpo.varying import levels_of
 

@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 
 import hpo
 from hpo import Categorical, CrossValidation, Data, Float, Holdout, HpoError, Int, InvalidDefinition, SearchSpace
-from hpo.evaluation import Problem
+from hpo.evaluation.evaluate import Problem
 from hpo.study.definition import context_hash, data_hash, normalised_name
 
 SPACE = {"C": Float(0.1, 10, log=True), "kernel": ["linear", "rbf"], "gamma": Float(1e-3, 1, when={"kernel": "rbf"})}

@@ -19,7 +19,7 @@ from hpo import Categorical, CrossValidation, Data, Float, Holdout, Int, SearchS
 from hpo.diagnosis import CANNOT_TELL, FITS_WELL, OVERFIT, UNDERFIT, diagnosis, margin_of_mean, perfect_score
 from hpo.dummies import dummy_scores, part_scores
 from hpo.edges import edges
-from hpo.evaluation import Problem
+from hpo.evaluation.evaluate import Problem
 from hpo.runs import Run
 from hpo.units import Metric
 

@@ -27,9 +27,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import CrossValidation, Data, Float, Holdout, Int, InvalidDefinition
-from hpo.evaluation import Problem, evaluate
+from hpo.evaluation.evaluate import Problem, evaluate
+from hpo.evaluation.results import Evaluation
 from hpo.process.interrupts import handled_by
-from hpo.results import Evaluation
 
 X, Y = load_iris(return_X_y=True)
 

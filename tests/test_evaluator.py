@@ -15,8 +15,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, CrossValidation
-from hpo.engine import Unit
-from hpo.evaluator import Evaluator, Request
+from hpo.evaluation.child_process import Evaluator, Request
+from hpo.evaluation.engine import Unit
 from hpo.study.publication import Publication
 
 pytestmark = pytest.mark.slow

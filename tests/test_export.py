@@ -30,7 +30,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo.cli import command
-from hpo.evaluation import Problem
+from hpo.evaluation.evaluate import Problem
 from hpo.models.folder import check_target, write_folder
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import hpo
 from hpo import CrossValidation, Int
-from hpo.evaluation import Problem, evaluate, evaluate_folds
+from hpo.evaluation.evaluate import Problem, evaluate, evaluate_folds
 from hpo.process.generators import kept, seed, seeded
 
 

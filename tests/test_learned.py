@@ -27,8 +27,8 @@ from hpo import (
     model_costs,
 )
 from hpo.cli import command
-from hpo.evaluation import Problem, evaluate
-from hpo.results import Evaluation, FoldResult, combine
+from hpo.evaluation.evaluate import Problem, evaluate
+from hpo.evaluation.results import Evaluation, FoldResult, combine
 from hpo.runs import Run
 
 RUN = "quick/random/split0-seed0"

@@ -21,7 +21,7 @@ import hpo
 from hpo import Categorical, Float, Int
 from hpo.cli import command
 from hpo.errors import InvalidOption
-from hpo.evaluation import Problem, evaluate
+from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.study.from_csv.columns import CLASSIFICATION, REGRESSION, Columns, Target, find_target, sort_columns
 from hpo.study.from_csv.read import read_table
 from hpo.study.from_csv.script import MANY_ROWS, study_script

@@ -33,12 +33,12 @@ from sklearn.svm import SVC
 import hpo
 from hpo.cli import command
 from hpo.comparison.pruned import pruned
-from hpo.evaluation import Problem, evaluate_folds
+from hpo.evaluation.evaluate import Problem, evaluate_folds
+from hpo.evaluation.results import FoldResult, LearningCurve
+from hpo.evaluation.training_steps import Pruned, is_watchable
 from hpo.pruners import make_pruner
 from hpo.pruning import Pruning, Watched
 from hpo.racing import FEWEST_TRIALS, is_beaten
-from hpo.results import FoldResult, LearningCurve
-from hpo.steps import Pruned, is_watchable
 
 NEVER = Watched(make_pruner("median", {"n_startup_trials": 10**6}), "s/random/split0-seed0", 0, {})
 

@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris
 
 import hpo
 from hpo.cli import command
-from hpo.reproduction import Reproduction, allowance, reproduce
+from hpo.evaluation.reproduction import Reproduction, allowance, reproduce
 
 X, Y = load_iris(return_X_y=True)
 
@@ -132,7 +132,9 @@ class Careless(Threshold):
 
 
 def test_an_estimator_that_does_not_repeat_itself_is_held_to_its_own_spread(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.reproduction._SPREADS", 50.0)  # of four draws: no false alarm, and 0.3 is no excuse for 9
+    monkeypatch.setattr(
+        "hpo.evaluation.reproduction._SPREADS", 50.0
+    )  # of four draws: no false alarm, and 0.3 is no excuse for 9
     definition = study(estimator=Careless(), metric=lambda e, X, y: float(getattr(e, "drawn_", 0.0)) + elsewhere())
     monkeypatch.setenv("OFFSET_FILE", str(tmp_path / "offset"))
     run(definition, tmp_path / "x.db")

@@ -8,7 +8,7 @@ from sklearn.metrics import get_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpo.row_scores import N_BLOCKS, Remembered, error_of_score, neighbours, packed, row_values, unpacked
+from hpo.evaluation.row_scores import N_BLOCKS, Remembered, error_of_score, neighbours, packed, row_values, unpacked
 
 
 def taken(part, rows):

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 import hpo
 from hpo import Categorical, Int
-from hpo.evaluation import Problem
+from hpo.evaluation.evaluate import Problem
 from hpo.limits import RunOptions
 
 

@@ -17,9 +17,9 @@ from optuna.testing.pytest_samplers import BasicSamplerTestCase
 
 import hpo
 from hpo import Categorical, Float, Int, SearchSpace
+from hpo.evaluation.results import Evaluation
 from hpo.proposals import WorkingStudy
 from hpo.qmc import QMCSampler
-from hpo.results import Evaluation
 from hpo.run_name import RunName
 from hpo.samplers import SAMPLERS, derive_seed, find_sampler
 

@@ -12,8 +12,8 @@ from sklearn.tree import DecisionTreeClassifier
 import hpo
 from hpo import records
 from hpo.database import StudyDatabase
-from hpo.engine import InProcess
-from hpo.evaluation import Problem
+from hpo.evaluation.engine import InProcess
+from hpo.evaluation.evaluate import Problem
 from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
 from hpo.study.splits import TEST_FOLD

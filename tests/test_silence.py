@@ -109,8 +109,9 @@ def resident_mb(process) -> float:
 
 
 def test_what_a_killed_coordinator_left_is_removed_after_its_lease(tmp_path, cluster):
-    lease = "import hpo.cluster, hpo.attendance; hpo.cluster.LEASE_SECONDS = hpo.attendance.LEASE_SECONDS = 6.0\n"
-    blind = "import test_workers; hpo.attendance.greet = test_workers.without_our_disk()\n"
+    rooms = "from hpo.evaluation import dask_attendance, dask_engine\n"
+    lease = rooms + "dask_engine.LEASE_SECONDS = dask_attendance.LEASE_SECONDS = 6.0\n"
+    blind = "import test_workers; dask_attendance.greet = test_workers.without_our_disk()\n"
     script = write(tmp_path, rows=8_000, more=lease + blind)  # 64 MB
     plain = resident_mb(cluster.scheduler)
     for n in range(1):
@@ -155,7 +156,7 @@ def test_a_worker_of_another_version_is_left_out_with_a_warning(tmp_path, cluste
 
 
 def test_workers_that_never_come_are_waited_for_and_then_it_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.cluster._SECONDS_WITHOUT_WORKERS", 7.0)
+    monkeypatch.setattr("hpo.evaluation.dask_engine._SECONDS_WITHOUT_WORKERS", 7.0)
     (tmp_path / "dask").mkdir()
     empty = Cluster(tmp_path / "dask", 0)
     try:

@@ -139,7 +139,7 @@ def test_the_network_is_the_same_for_any_number_of_workers(runs, tmp_path):
 @needs_torch
 def test_dropout_closes_the_gap():
     study = hpo.find_study("digits-dropout-net")
-    from hpo.evaluation import Problem, evaluate
+    from hpo.evaluation.evaluate import Problem, evaluate
 
     problem, gaps = Problem(study), []
     for dropout in (0.0, 0.6):

@@ -17,7 +17,7 @@ from hpo import Categorical, Float, Int, SearchSpace
 from hpo.by_hand import choose, parse_assignments
 from hpo.cli import command
 from hpo.errors import InvalidOption, RunInUse
-from hpo.evaluation import Problem, evaluate
+from hpo.evaluation.evaluate import Problem, evaluate
 
 MANUAL = "iris-tree/manual/split0-seed0"
 

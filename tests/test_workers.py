@@ -27,7 +27,7 @@ from tornado import locks
 
 import hpo
 from hpo import CrossValidation, Int
-from hpo.cluster import Workers
+from hpo.evaluation.dask_engine import Workers
 from hpo.process.cores import cores
 from hpo.study.publication import Publication, read_publication
 
@@ -54,7 +54,9 @@ def run(definition, database, **options):
 
 def evaluators() -> list[psutil.Process]:
     """Evaluator processes of this process."""
-    return [child for child in psutil.Process().children() if "hpo.evaluator" in " ".join(child.cmdline())]
+    return [
+        child for child in psutil.Process().children() if "hpo.evaluation.child_process" in " ".join(child.cmdline())
+    ]
 
 
 def test_two_workers_find_what_one_finds(tmp_path, study):
@@ -313,7 +315,7 @@ def without_our_disk():
     def answer(path):
         import dataclasses
 
-        from hpo.crew import greet
+        from hpo.evaluation.dask_worker import greet
 
         return dataclasses.replace(greet(path), sees=False)
 
@@ -330,7 +332,7 @@ def cluster(tmp_path):
 
 
 def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr("hpo.attendance.greet", without_our_disk())
+    monkeypatch.setattr("hpo.evaluation.dask_attendance.greet", without_our_disk())
     definition = tree_study(space=FLAT, estimator=Patient(), extra_metrics=[threads])
     options = {"sampler": "tpe(n_startup_trials=4)", "lag": 2}
     first = run(definition, tmp_path / "x.db", workers=cluster.address, trials=3, **options)
@@ -361,7 +363,7 @@ def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, 
 
 def test_a_worker_that_joins_later_is_sent_the_study_when_it_needs_it(tmp_path, cluster, study, monkeypatch):
     share, calls = Workers._share_publication, []
-    monkeypatch.setattr("hpo.attendance.greet", without_our_disk())
+    monkeypatch.setattr("hpo.evaluation.dask_attendance.greet", without_our_disk())
 
     def late(self, *, again=False):
         calls.append(self)
@@ -383,7 +385,7 @@ def test_a_worker_that_joins_later_is_sent_the_study_when_it_needs_it(tmp_path, 
 
 
 def test_a_cluster_with_other_versions_is_refused(tmp_path, cluster, study, monkeypatch):
-    monkeypatch.setattr("hpo.cluster.versions", lambda: {"scikit-learn": "0.1"})
+    monkeypatch.setattr("hpo.evaluation.dask_engine.versions", lambda: {"scikit-learn": "0.1"})
     with pytest.raises(hpo.WorkerBroken, match=r"has scikit-learn 1\.\S+ instead of 0\.1: install the same versions"):
         run(study, tmp_path / "x.db", workers=cluster.address, trials=2)
 

@@ -18,8 +18,8 @@ from hpo.comparison.result import Comparison
 from hpo.comparison.worth import rows_by_place
 from hpo.database import StudyDatabase
 from hpo.driver import Driver, Job, check_scheduler, default_budget, started
-from hpo.engine import Engine
 from hpo.errors import NotComparable
+from hpo.evaluation.engine import Engine
 from hpo.limits import RunOptions, check_workers
 from hpo.origin import find_in, stored_origin, study_words
 from hpo.process.cores import cores

@@ -59,8 +59,8 @@ class Comparison:
         tests: (split, key of a configuration) -> score on the sealed test rows; NaN where that failed.
         made: as above.
         n_opened: how many configurations of the study were ever scored on the sealed test rows.
-        rows: (split, key of a configuration) -> that score row by row, see :mod:`hpo.row_scores`; what is not there is
-            not known.
+        rows: (split, key of a configuration) -> that score row by row, see :mod:`hpo.evaluation.row_scores`; what is
+            not there is not known.
         looks: how often verdicts are looked at, as in :class:`hpo.comparison.verdicts.Rules`.
         study_words: what a command is given for the study, and options that follow; by default its name.
     """

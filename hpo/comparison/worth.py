@@ -12,7 +12,7 @@ from scipy import stats
 from hpo.comparison.losses import FloatArray
 from hpo.comparison.measures import incumbents_at
 from hpo.comparison.verdicts import Rules, judge
-from hpo.row_scores import unpacked
+from hpo.evaluation.row_scores import unpacked
 
 REFERENCE = "reference"
 _NO_TEST = "validation rows flatter what was chosen by them, and the sealed test rows were not scored"

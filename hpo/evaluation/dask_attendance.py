@@ -13,7 +13,7 @@ from typing import Any
 
 from distributed import Client
 
-from hpo.crew import LEASE_SECONDS, Greeting, greet, renew
+from hpo.evaluation.dask_worker import LEASE_SECONDS, Greeting, greet, renew
 from hpo.process.failures import describe
 
 _SECONDS_BETWEEN_QUESTIONS = 1

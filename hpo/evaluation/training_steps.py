@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from hpo.results import LearningCurve
+from hpo.evaluation.results import LearningCurve
 
 STEP_PARAMETERS = ("max_iter", "n_estimators", "max_epochs", "epochs", "n_iter")
 _GROWING = ("RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting", "Bagging")

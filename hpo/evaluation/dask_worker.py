@@ -13,9 +13,9 @@ from distributed import get_worker
 from distributed.diagnostics.plugin import UploadFile, WorkerPlugin
 from tornado.ioloop import PeriodicCallback
 
-from hpo.engine import Unit, UnitResult
 from hpo.errors import WorkerBroken
-from hpo.evaluator import Evaluator, Request
+from hpo.evaluation.child_process import Evaluator, Request
+from hpo.evaluation.engine import Unit, UnitResult
 from hpo.process.cores import share_of_cores
 from hpo.study.definition import versions
 

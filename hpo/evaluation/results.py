@@ -44,7 +44,7 @@ class FoldResult:
         model_size_mb: the pickled estimator, MB of 2**20 bytes; None where it cannot be pickled.
         curve: its training, where a pruner watched.
         is_pruned: whether the pruner ended it; ``scores`` then has the metric alone, as it was last.
-        row_values: of the sealed test rows: the metric's score row by row (:mod:`hpo.row_scores`), packed.
+        row_values: of the sealed test rows: the metric's score row by row (:mod:`hpo.evaluation.row_scores`), packed.
     """
 
     scores: Mapping[str, float] = field(default_factory=dict)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from hpo.errors import InvalidDefinition
+from hpo.evaluation.results import Evaluation, FoldResult, LearningCurve, combine
+from hpo.evaluation.row_scores import Remembered, neighbours, packed, row_values
+from hpo.evaluation.training_steps import Pruned, Watching, fit_watched
 from hpo.models.costs import ModelCosts
 from hpo.process.failures import ProcessExit, counted_warnings, describe, end_if_forked, exits_heard, trace_of
 from hpo.process.generators import fold_name, kept, seed, seed_for, seeded
 from hpo.process.interrupts import is_interrupt
-from hpo.results import Evaluation, FoldResult, LearningCurve, combine
-from hpo.row_scores import Remembered, neighbours, packed, row_values
-from hpo.steps import Pruned, Watching, fit_watched
 from hpo.study.definition import Data, StudyDefinition
 from hpo.study.splits import TEST_FOLD, Partition, partition
 

@@ -1,4 +1,4 @@
-"""Where evaluations run: in this process, or in processes of their own behind Dask (:mod:`hpo.cluster`)."""
+"""Where evaluations run: in this process, or in processes of their own behind Dask (see `dask_engine`)."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
-from hpo.evaluation import Problem, evaluate_folds
+from hpo.evaluation.evaluate import Problem, evaluate_folds
+from hpo.evaluation.results import FoldResult
+from hpo.evaluation.training_steps import Watching
 from hpo.process.failures import ProcessExit, exits_heard
 from hpo.process.generators import kept
-from hpo.results import FoldResult
-from hpo.steps import Watching
 from hpo.study.hyperparameters import Configuration
 
 

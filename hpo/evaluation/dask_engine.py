@@ -1,7 +1,7 @@
 """Evaluations behind Dask: a cluster in this process, or a running one by the address of its scheduler.
 
-A task runs in a thread of a Dask worker and hands its unit to an evaluator (:mod:`hpo.crew`), a child process of that
-worker, so that a fit that crashes, hangs or explodes ends its evaluator and nothing else.
+A task runs in a thread of a Dask worker and hands its unit to an evaluator (:mod:`hpo.evaluation.dask_worker`), a child
+process of that worker, so that a fit that crashes, hangs or explodes ends its evaluator and nothing else.
 """
 
 import asyncio
@@ -23,8 +23,9 @@ from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from hpo.attendance import Attendance
-from hpo.crew import (
+from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
+from hpo.evaluation.dask_attendance import Attendance
+from hpo.evaluation.dask_worker import (
     LEASE_SECONDS,
     Copy,
     Lease,
@@ -36,8 +37,7 @@ from hpo.crew import (
     evaluators,
     lease_name,
 )
-from hpo.engine import Unit, UnitResult, Waiting
-from hpo.errors import ClusterLost, HpoError, InvalidOption, WorkerBroken
+from hpo.evaluation.engine import Unit, UnitResult, Waiting
 from hpo.process.cores import share_of_cores
 from hpo.study.definition import versions
 from hpo.study.publication import Publication

@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from hpo.engine import Unit, UnitResult
 from hpo.errors import WorkerBroken
-from hpo.evaluation import Problem, evaluate_folds
+from hpo.evaluation.engine import Unit, UnitResult
+from hpo.evaluation.evaluate import Problem, evaluate_folds
+from hpo.evaluation.results import FoldResult
 from hpo.process.failures import describe, end_if_forked
-from hpo.results import FoldResult
 from hpo.study.publication import read_publication
 from hpo.units import format_duration, format_size
 
@@ -71,7 +71,7 @@ class Evaluator:
         limits = dict.fromkeys(_THREAD_VARIABLES, str(threads))
         self._badge = uuid.uuid4().hex
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from hpo.evaluator import serve; serve()"],
+            [sys.executable, "-P", "-c", "from hpo.evaluation.child_process import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **limits, "PYTHONPATH": path, _BADGE: self._badge},
