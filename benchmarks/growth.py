@@ -19,7 +19,7 @@ import hpo
 from benchmarks.listing import fill
 from benchmarks.overhead import N_FOLDS, NAMES, Trivial, definition, trivial_score
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
-from hpo import records
+from hpo.database import records
 from hpo.session import StudySession
 from hpo.study.space import configuration_key
 

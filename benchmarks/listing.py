@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 import hpo
 from benchmarks.overhead import definition
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
-from hpo import records
+from hpo.database import records
 from hpo.session import StudySession
 
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes")
@@ -95,7 +95,7 @@ def list_by_command(path: Path, n_runs: int) -> None:
 
 def import_only(path: Path, n_runs: int) -> None:
     """What of the command is starting Python and importing what reads a database."""
-    _run(["-c", "import hpo.database"])
+    _run(["-c", "import hpo.database.study_database"])
 
 
 def optuna_summaries(path: Path, n_runs: int) -> None:

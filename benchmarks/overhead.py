@@ -25,7 +25,7 @@ import optuna
 from sklearn.base import BaseEstimator, clone
 
 import hpo
-import hpo.database
+import hpo.database.study_database
 import hpo.evaluation.engine
 import hpo.proposals
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
@@ -123,7 +123,7 @@ def measure_hpo(path: Path, n_trials: int, *, sampler: str, seed: int) -> Figure
         driver.evaluate_reference(0)
         setup = time.perf_counter() - begun
         with (
-            record.around(hpo.database.StudyDatabase, "record"),
+            record.around(hpo.database.study_database.StudyDatabase, "record"),
             evaluate.around(hpo.evaluation.engine.InProcess, "wait", keep=True),
             propose.around(hpo.proposals.WorkingStudy, "propose"),
             tell.around(hpo.proposals.WorkingStudy, "tell"),

@@ -23,9 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
+from hpo.database.run_name import RunName
 from hpo.evaluation.results import Evaluation
 from hpo.proposals import WorkingStudy
-from hpo.run_name import RunName
 from hpo.samplers import find_sampler
 
 BUDGETS = (10, 25, 50, 100, 200)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpo.cli import main as main
     from hpo.comparison.protocol import compare as compare
     from hpo.comparison.result import Comparison as Comparison
-    from hpo.database import StudyDatabase as StudyDatabase
+    from hpo.database.study_database import StudyDatabase as StudyDatabase
     from hpo.epochs import training_curve as training_curve
     from hpo.errors import ClusterLost as ClusterLost
     from hpo.errors import DatabaseLost as DatabaseLost
@@ -81,7 +81,7 @@ _HOMES = {
     "compare": "hpo.comparison.protocol",
     "SearchCV": "hpo.search_cv",
     "SearchSpace": "hpo.study.space",
-    "StudyDatabase": "hpo.database",
+    "StudyDatabase": "hpo.database.study_database",
     "count_parameters": "hpo.models.parameters",
     "diagnose": "hpo.run_diagnosis",
     "equation": "hpo.models.equations",

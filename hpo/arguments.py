@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from hpo.passwords import hide_passwords
+from hpo.database.passwords import hide_passwords
 from hpo.units import nearest
 from hpo.version import __version__
 

@@ -17,9 +17,9 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo import records as t
+from hpo.database import records as t
+from hpo.database.trial_columns import read_trials
 from hpo.json_text import from_json
-from hpo.trial_columns import read_trials
 
 ASKED: contextvars.ContextVar[int | None] = contextvars.ContextVar("asked", default=None)
 """Optuna's id of the one study that the request is about; its page would read every study's attributes otherwise."""

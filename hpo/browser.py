@@ -8,16 +8,16 @@ from typing import Any
 import optuna_dashboard
 import sqlalchemy as sa
 
-from hpo import records as t
 from hpo.browsed_storage import BrowsedStorage
 from hpo.comparison_site import ComparisonSite
-from hpo.database import StudyDatabase
+from hpo.database import records as t
+from hpo.database.safe_csv import safe_csv
+from hpo.database.stored_runs import StoredRun
+from hpo.database.study_database import StudyDatabase
 from hpo.freshness import Answers, Changes, collect, with_insertion
 from hpo.guards import WSGI, Environ
 from hpo.importance import Importances, importances_of_trials
 from hpo.run_note import PATH, run_note
-from hpo.safe_csv import safe_csv
-from hpo.stored_runs import StoredRun
 
 _IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances")
 

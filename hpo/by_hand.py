@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from hpo.database import StudyDatabase
+from hpo.database.study_database import StudyDatabase
 from hpo.driver import Driver, Job, started
 from hpo.errors import InvalidOption, InvalidSpace
 from hpo.limits import RunOptions, check_numbers

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo import commands
 from hpo.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
+from hpo.database.passwords import command_again, hide_passwords
 from hpo.errors import ClusterLost, HpoError, InvalidOption, NotComparable, ScriptFailed
-from hpo.passwords import command_again, hide_passwords
 from hpo.process.interrupts import Interrupts, handled_by, leave, own_signals
 from hpo.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from hpo.database import StudyDatabase
+    from hpo.database.study_database import StudyDatabase
     from hpo.study.definition import StudyDefinition
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 75, 130
@@ -169,7 +169,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
 
 def _go_on_with(arguments: argparse.Namespace) -> None:
     """Take sampler, split and seed from the name of a run that was given in the place of a study."""
-    from hpo.run_name import RunName
+    from hpo.database.run_name import RunName
 
     name = RunName.parse(arguments.study)
     for option in ("sampler", "split", "seed"):
@@ -246,7 +246,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             drawn = {f"{c.study}-{name}": figure for c in comparisons for name, figure in c.drawn.items()}
             write_figures(drawn | together.drawn, arguments.figures)
     if not arguments.json:
-        from hpo.database import StudyDatabase
+        from hpo.database.study_database import StudyDatabase
         from hpo.origin import pasted
 
         with StudyDatabase(arguments.database) as database:
@@ -339,7 +339,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 
 
 def _existing(arguments: argparse.Namespace) -> "StudyDatabase":
-    from hpo.database import StudyDatabase
+    from hpo.database.study_database import StudyDatabase
 
     return StudyDatabase(arguments.database, must_exist=True)
 

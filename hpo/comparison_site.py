@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 from hpo.comparison.pages import comparison_part
 from hpo.comparison.stored import Pair, Standing, read_stored, standings
-from hpo.database import StudyDatabase
+from hpo.database.stored_runs import StoredRun, read_runs
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError
 from hpo.figures.page import document, resource
 from hpo.freshness import Changes, Kept
 from hpo.guards import Environ, respond
 from hpo.origin import ORIGIN, study_words
 from hpo.run_note import PATH, comparison_path
-from hpo.stored_runs import StoredRun, read_runs
 from hpo.units import counted
 
 _POLICY = (

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import waitress
 
-from hpo.database import StudyDatabase
+from hpo.database.opening import as_url
+from hpo.database.passwords import has_password, hide_passwords
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError, InvalidOption, UnusableDatabase
 from hpo.guards import (
     Environ,
@@ -29,8 +31,6 @@ from hpo.guards import (
     with_headers,
     with_token,
 )
-from hpo.opening import as_url
-from hpo.passwords import has_password, hide_passwords
 
 if TYPE_CHECKING:
     from hpo.browser import Browser

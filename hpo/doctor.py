@@ -7,13 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hpo import locks, run_rows, trial_columns
-from hpo.database import StudyDatabase
+from hpo.database import locks, run_rows, trial_columns
+from hpo.database.opening import mysql_repairs
+from hpo.database.records import RUN_ID
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError, UnusableDatabase
-from hpo.opening import mysql_repairs
 from hpo.origin import pasted, stored_origin, study_at_hand, study_word, to_run
-from hpo.records import RUN_ID
-from hpo.run_name import RunName
 from hpo.samplers import RESERVED
 from hpo.study.definition import StudyDefinition
 

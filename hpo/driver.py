@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from hpo.database import StudyDatabase
+from hpo.database.records import RunKey
+from hpo.database.rescue import kept_aside
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import DatabaseLost, RunInUse, UnknownRun
 from hpo.evaluation.engine import Engine, InProcess
 from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
@@ -16,9 +19,6 @@ from hpo.process.cores import cores
 from hpo.process.generators import kept
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
-from hpo.records import RunKey
-from hpo.rescue import kept_aside
-from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession
 from hpo.study.definition import StudyDefinition

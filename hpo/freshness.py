@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo import records as t
 from hpo.browsed_storage import ASKED
+from hpo.database import records as t
 from hpo.guards import WSGI, Environ, Headers
 
 T = TypeVar("T")

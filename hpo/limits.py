@@ -9,8 +9,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
-from hpo.run_name import RunName
 from hpo.terminator import is_within_noise
 
 DEFAULT_TRIALS = 50

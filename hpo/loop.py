@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.database.records import RunKey, TrialRecord
+from hpo.database.rescue import KnownRun
+from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.evaluation.engine import Unit, UnitResult
 from hpo.evaluation.results import Evaluation, FoldResult, LearningCurve
@@ -16,9 +19,6 @@ from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
 from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.pruning import Pruning
-from hpo.records import RunKey, TrialRecord
-from hpo.rescue import KnownRun
-from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.session import StudySession
 from hpo.study.hyperparameters import Configuration

@@ -1,9 +1,9 @@
 """The run that a command is given by name: a run's, or a study's, whose best run is meant."""
 
-from hpo.database import StudyDatabase
+from hpo.database.run_name import RunName, unknown_run
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import UnknownRun
 from hpo.origin import find_in, to_make
-from hpo.run_name import RunName, unknown_run
 from hpo.runs import Run, best_run
 from hpo.study.definition import normalised_name
 

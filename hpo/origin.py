@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from hpo.database import StudyDatabase
+from hpo.database.opening import as_url
+from hpo.database.passwords import hide_passwords
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import UnknownRun, UnknownStudy, UnusableDatabase
-from hpo.opening import as_url
-from hpo.passwords import hide_passwords
-from hpo.run_name import RunName
 from hpo.study.catalogue import find_study, load_script, shipped_name, study_files, study_named
 from hpo.study.definition import StudyDefinition, normalised_name
 

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
 from hpo.process.announcements import announce
 from hpo.process.interrupts import ANNOUNCEMENT, Interrupts
-from hpo.run_name import RunName
 from hpo.screen import Screen, cut, cut_row, cut_table, is_live, open_screen
 from hpo.stages import Stage, Stages
 from hpo.units import Metric, counted, format_duration

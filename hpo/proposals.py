@@ -12,11 +12,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from hpo.database.records import TrialRecord
+from hpo.database.run_name import RunName
 from hpo.errors import InvalidSpace
 from hpo.evaluation.results import Evaluation
 from hpo.grid import GridSampler
-from hpo.records import TrialRecord
-from hpo.run_name import RunName
 from hpo.samplers import Sampler, derive_seed, quiet_study
 from hpo.study.definition import StudyDefinition
 from hpo.study.hyperparameters import Configuration, Value

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from optuna.trial import FrozenTrial
 
-from hpo.stored_runs import StoredRun
+from hpo.database.stored_runs import StoredRun
 from hpo.units import format_duration, format_size
 
 PATH = "/comparison/"

@@ -11,7 +11,8 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from hpo.database import StudyDatabase
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
 from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import InvalidOption, RunFailed, UnknownRun
 from hpo.evaluation.engine import InProcess
@@ -22,7 +23,6 @@ from hpo.process.cores import LONGEST, ThreadChoice, Timed, choose_threads, shar
 from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
 from hpo.pruning import check_suitable
-from hpo.run_name import RunName
 from hpo.runs import Run
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.session import StudySession

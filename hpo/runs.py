@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo import records
-from hpo.database import StudyDatabase
+from hpo.database import records
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
+from hpo.database.trial_columns import state_counts
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation.evaluate import Problem
 from hpo.evaluation.results import stored_warnings, train_fold_scores
@@ -23,11 +25,9 @@ from hpo.origin import to_make
 from hpo.process.failures import describe, exits_heard
 from hpo.process.generators import fold_name, seeded
 from hpo.process.interrupts import is_interrupt
-from hpo.run_name import RunName
 from hpo.session import StudySession
 from hpo.study.definition import StudyDefinition
 from hpo.study.splits import TEST_FOLD
-from hpo.trial_columns import state_counts
 from hpo.units import Metric
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hpo.database import StudyDatabase
+from hpo.database.records import TrialRecord
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
 from hpo.optuna_studies import study_of
-from hpo.records import TrialRecord
-from hpo.run_name import RunName
 from hpo.units import Metric
 
 if TYPE_CHECKING:

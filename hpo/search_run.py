@@ -11,7 +11,10 @@ import numpy as np
 from optuna.trial import FrozenTrial
 from sklearn.utils.random import sample_without_replacement
 
-from hpo.database import StudyDatabase, as_database
+from hpo.database.records import RunKey, TrialRecord
+from hpo.database.rescue import KnownRun, kept_aside
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase, as_database
 from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged, UnknownRun
 from hpo.evaluation.results import Evaluation, LearningCurve
 from hpo.fingerprint.hashing import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
@@ -20,9 +23,6 @@ from hpo.limits import RunOptions, Told
 from hpo.optuna_studies import Callback, Callbacks
 from hpo.proposals import Proposal, WorkingStudy
 from hpo.pruning import Pruning, Watched
-from hpo.records import RunKey, TrialRecord
-from hpo.rescue import KnownRun, kept_aside
-from hpo.run_name import RunName
 from hpo.samplers import Sampler
 from hpo.search_folds import Fold, evaluation_of, fold_result, one_score, stored_fold
 from hpo.search_kept import KeptRun

@@ -8,17 +8,17 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import threadpool_limits
 
-from hpo.database import StudyDatabase, as_database
+from hpo.database.records import RunKey
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase, as_database
+from hpo.database.timed_trials import TimedTrial
 from hpo.errors import StudyChanged, UnknownRun
 from hpo.evaluation.evaluate import Problem, evaluate_folds
 from hpo.evaluation.reproduction import UNSEEN, Reproduction, allowance, reproduce
 from hpo.origin import ORIGIN, stored_origin
 from hpo.process.generators import kept
-from hpo.records import RunKey
-from hpo.run_name import RunName
 from hpo.study.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.study.publication import Publication
-from hpo.timed_trials import TimedTrial
 from hpo.units import format_duration
 
 

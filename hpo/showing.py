@@ -9,7 +9,7 @@ from hpo.errors import HpoError, InvalidOption
 from hpo.units import format_duration, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from hpo.database import StudyDatabase
+    from hpo.database.study_database import StudyDatabase
     from hpo.figures.line_chart import Chart
     from hpo.runs import Run, Trial
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpo.run_name import RunName
+from hpo.database.run_name import RunName
 
 if TYPE_CHECKING:
     import pandas as pd

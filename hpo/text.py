@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpo.database.safe_csv import safe_cell
 from hpo.errors import InvalidOption
-from hpo.safe_csv import safe_cell
 from hpo.units import Metric, counted, digits_apart, format_duration, rough_text
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more

@@ -22,8 +22,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState, create_trial
 
 import hpo
-from hpo.records import TrialRecord
-from hpo.run_name import RunName
+from hpo.database.records import TrialRecord
+from hpo.database.run_name import RunName
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 123456, tzinfo=UTC)
 floats = st.floats(allow_nan=False, allow_infinity=False, width=64)

@@ -6,9 +6,9 @@ from conftest import opened_by_optuna, optunas, tree_study
 from optuna.trial import TrialState
 
 import hpo
-from hpo import records
 from hpo.browsed_storage import BrowsedStorage
-from hpo.opening import has_newest_schema
+from hpo.database import records
+from hpo.database.opening import has_newest_schema
 
 
 def everything(database) -> str:

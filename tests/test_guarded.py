@@ -14,7 +14,7 @@ from conftest import tree_study
 
 import hpo
 from hpo.dashboard import Dashboard
-from hpo.safe_csv import safe_cell, safe_csv
+from hpo.database.safe_csv import safe_cell, safe_csv
 from hpo.text import write_frame
 
 TOKEN = "0123456789abcdef0123"

@@ -16,10 +16,10 @@ from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo import locks, records
 from hpo.cli import command
-from hpo.records import RunKey
-from hpo.run_name import RunName
+from hpo.database import locks, records
+from hpo.database.records import RunKey
+from hpo.database.run_name import RunName
 
 NAME = "iris-tree/random/split0-seed0"
 ENDS = ("", "-wal", "-shm")
@@ -305,7 +305,7 @@ def test_many_processes_begin_a_file_beside_the_remains_of_another(tmp_path, tre
     path.unlink()
     Path(f"{path}-wal").write_bytes(log)
     code = (
-        "import sys, hpo\nfrom hpo.run_name import RunName\n"
+        "import sys, hpo\nfrom hpo.database.run_name import RunName\n"
         "with hpo.StudyDatabase(sys.argv[1]) as database:\n"
         "    database.create_run(RunName(sys.argv[2], 1, 'random', 0, 0), {'metric': 'r2'})\n"
     )

@@ -14,8 +14,8 @@ import pytest
 from conftest import same_trials
 
 import hpo
+from hpo.database.records import RunKey
 from hpo.doctor import examine
-from hpo.records import RunKey
 
 
 @pytest.fixture

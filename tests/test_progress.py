@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import hpo
+from hpo.database.run_name import RunName
 from hpo.process.interrupts import ANNOUNCEMENT, Interrupts
 from hpo.progress import Progress
-from hpo.run_name import RunName
 from hpo.stages import Stage, Stages
 from hpo.units import Metric
 

@@ -17,10 +17,10 @@ from optuna.testing.pytest_samplers import BasicSamplerTestCase
 
 import hpo
 from hpo import Categorical, Float, Int, SearchSpace
+from hpo.database.run_name import RunName
 from hpo.evaluation.results import Evaluation
 from hpo.proposals import WorkingStudy
 from hpo.qmc import QMCSampler
-from hpo.run_name import RunName
 from hpo.samplers import SAMPLERS, derive_seed, find_sampler
 
 N = 26  # more than every sampler's start-up, so that each has modelled something

@@ -10,8 +10,8 @@ from conftest import tree_study
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo import records
-from hpo.database import StudyDatabase
+from hpo.database import records
+from hpo.database.study_database import StudyDatabase
 from hpo.evaluation.engine import InProcess
 from hpo.evaluation.evaluate import Problem
 from hpo.sealed import Finalist, score_on_test

@@ -23,12 +23,12 @@ from optuna.trial import create_trial
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo import locks
 from hpo.browser import Browser
+from hpo.database import locks
+from hpo.database.records import TrialRecord
+from hpo.database.run_name import RunName
 from hpo.doctor import examine
 from hpo.freshness import collect
-from hpo.records import TrialRecord
-from hpo.run_name import RunName
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo.cli import command
-from hpo.passwords import command_again, hide_passwords
+from hpo.database.passwords import command_again, hide_passwords
 
 NAME = "iris-tree/random/split0-seed0"
 NUMBERS = {name: FLAT[name] for name in ("ccp_alpha", "max_depth", "min_samples_leaf")}

@@ -8,7 +8,7 @@ from hpo.comparison.pair_tests import Looks
 from hpo.comparison.plan import Plan
 from hpo.comparison.result import Comparison
 from hpo.comparison.statistics import fewest_repetitions
-from hpo.database import StudyDatabase
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError
 
 LOOKS: Mapping[Looks, str] = {

@@ -16,7 +16,8 @@ from hpo.comparison.plan import RANDOM, Plan, in_words
 from hpo.comparison.questions import bars
 from hpo.comparison.result import Comparison
 from hpo.comparison.worth import rows_by_place
-from hpo.database import StudyDatabase
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
 from hpo.driver import Driver, Job, check_scheduler, default_budget, started
 from hpo.errors import NotComparable
 from hpo.evaluation.engine import Engine
@@ -25,7 +26,6 @@ from hpo.origin import find_in, stored_origin, study_words
 from hpo.process.cores import cores
 from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
-from hpo.run_name import RunName
 from hpo.samplers import Factory, Sampler, find_sampler
 from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession

@@ -12,11 +12,11 @@ from hpo.comparison.looks import LOOKS, looks_of
 from hpo.comparison.plan import Plan, Subject
 from hpo.comparison.result import Comparison
 from hpo.comparison.worth import rows_by_place
-from hpo.database import StudyDatabase
+from hpo.database.stored_runs import StoredRun
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import UnknownSampler
 from hpo.origin import ORIGIN, study_words
 from hpo.samplers import RESERVED, SAMPLERS, Sampler, SamplerKind
-from hpo.stored_runs import StoredRun
 from hpo.study.space import SearchSpace
 from hpo.units import Metric, counted
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo import records as t
+from hpo.database import records as t
 from hpo.json_text import from_json
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from hpo import locks, records
+from hpo.database import locks, records
 from hpo.errors import UnusableDatabase
 from hpo.json_text import readable
 from hpo.units import one_line

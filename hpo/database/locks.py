@@ -17,8 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
+from hpo.database.passwords import hide_passwords
 from hpo.errors import UnusableDatabase
-from hpo.passwords import hide_passwords
 
 _SERVERS = ("postgresql", "mysql", "mariadb")
 _FILE_ID, _MAKING = "file.id", "new"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from hpo import locks, records
+from hpo.database import locks, records
+from hpo.database.opening import give_file_id, place_of
 from hpo.errors import DatabaseLost, RunDeleted, RunInUse
-from hpo.opening import give_file_id, place_of
 
 
 class OpenedFile:

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo import records as t
+from hpo.database import records as t
 from hpo.json_text import from_json
 
 _Condition = sa.ColumnElement[bool]

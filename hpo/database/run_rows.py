@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpo import records as t
+from hpo.database import records as t
+from hpo.database.run_name import RunName
 from hpo.json_text import from_json
-from hpo.run_name import RunName
 
 HASHES = ("data", "split", "space", "estimator", "metric", "start")
 IDENTITY = ("study", "version", "sampler", "split", "seed")

@@ -13,12 +13,9 @@ import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from hpo import locks, records, run_rows, trial_columns
-from hpo.errors import DatabaseLost, RunDeleted, RunInUse, UnknownRun, UnusableDatabase
-from hpo.evaluation.results import LearningCurve
-from hpo.json_text import from_json
-from hpo.opened_file import OpenedFile
-from hpo.opening import (
+from hpo.database import locks, records, run_rows, trial_columns
+from hpo.database.opened_file import OpenedFile
+from hpo.database.opening import (
     as_url,
     clear_errors,
     clear_reading,
@@ -28,11 +25,14 @@ from hpo.opening import (
     prepare_file,
     set_pragmas,
 )
-from hpo.passwords import hide_passwords
-from hpo.persisting import persist
-from hpo.records import RunKey
-from hpo.run_name import RunName, unknown_run
-from hpo.timed_trials import TimedTrial, timed_trials
+from hpo.database.passwords import hide_passwords
+from hpo.database.persisting import persist
+from hpo.database.records import RunKey
+from hpo.database.run_name import RunName, unknown_run
+from hpo.database.timed_trials import TimedTrial, timed_trials
+from hpo.errors import DatabaseLost, RunDeleted, RunInUse, UnknownRun, UnusableDatabase
+from hpo.evaluation.results import LearningCurve
+from hpo.json_text import from_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,8 +154,8 @@ class StudyDatabase:
     # --- reading ---
 
     def runs(self) -> "pd.DataFrame":
-        """One row per run; columns as in :func:`hpo.frames.runs`."""
-        from hpo import frames  # pandas takes a third of a second, which not every command need wait for
+        """One row per run; columns as in :func:`hpo.database.frames.runs`."""
+        from hpo.database import frames  # pandas takes a third of a second, which not every command need wait for
 
         with self._reading() as connection:
             return frames.runs(connection)
@@ -173,7 +173,7 @@ class StudyDatabase:
         """
         if run is not None:
             self.study_id(run)
-        from hpo import frames  # pandas takes a third of a second, which not every command need wait for
+        from hpo.database import frames  # pandas takes a third of a second, which not every command need wait for
 
         with self._reading() as connection:
             return frames.trials(connection, run=run, study=study)
@@ -236,7 +236,7 @@ class StudyDatabase:
         has_params: bool = True,
         has_folds: bool = True,
     ) -> list[FrozenTrial]:
-        """A run's trials as Optuna reads them, in number order, or parts of them; see :mod:`hpo.trial_columns`."""
+        """Return a run's trials as Optuna reads them, in number order, or parts of them."""
         with clear_reading(self.name), self._reading() as connection:
             trials = trial_columns.read_trials(
                 connection, study_id, *where, attributes=attributes, has_params=has_params, has_folds=has_folds
@@ -262,7 +262,7 @@ class StudyDatabase:
             return trial_columns.read_trials(connection, study_id, records.trials.c.number == number)[0]
 
     def ask(self, read: Callable[[sa.Connection], _T]) -> _T:
-        """What a function of a connection reads, as those of :mod:`hpo.run_rows` and :mod:`hpo.trial_columns`."""
+        """Return what a function of a connection reads, as those of `run_rows` and `trial_columns` in this room."""
         with self._reading() as connection:
             return read(connection)
 
@@ -287,8 +287,8 @@ class StudyDatabase:
             return run_rows.evaluations(connection, context)
 
     def test_scores(self, study: str) -> "pd.DataFrame":
-        """What the sealed test rows of a study said; columns as in :func:`hpo.frames.test_scores`."""
-        from hpo import frames  # pandas takes a third of a second, which not every command need wait for
+        """What the sealed test rows of a study said; columns as in :func:`hpo.database.frames.test_scores`."""
+        from hpo.database import frames  # pandas takes a third of a second, which not every command need wait for
 
         with self._reading() as connection:
             return frames.test_scores(connection, study)
@@ -334,7 +334,7 @@ class StudyDatabase:
             records.write_attributes(connection, key.study_id, attributes)
 
     def record(self, key: RunKey, record: records.TrialRecord) -> None:
-        """Store a finished trial; see :func:`hpo.records.write_trial`.
+        """Store a finished trial; see :func:`hpo.database.records.write_trial`.
 
         While the server is away, or the file locked, the trial is held and tried again for about ten minutes;
         one whose commit was in doubt is recognised and not written twice.
@@ -359,7 +359,7 @@ class StudyDatabase:
         return 0 if self.path is None else max(locks.noted_count(self.path, run_id) - n_found, 0)
 
     def hold(self, key: RunKey, number: int, configuration: str, results: Mapping[int, Mapping[str, Any]]) -> None:
-        """Keep results of a trial that is not recorded yet; see :func:`hpo.records.hold`."""
+        """Keep results of a trial that is not recorded yet; see :func:`hpo.database.records.hold`."""
         self._create(records.held)
         self._persist(lambda connection: records.hold(connection, key, number, configuration, results))
 
@@ -375,7 +375,7 @@ class StudyDatabase:
             return records.read_curves(connection, study_id) if is_there else {}
 
     def record_test_score(self, study: str, context: str, configuration: str, result: Mapping[str, Any]) -> None:
-        """Note what the sealed test rows said of a configuration; see :func:`hpo.records.write_test_score`."""
+        """Note what the sealed test rows said of a configuration; see :func:`hpo.database.records.write_test_score`."""
         self._create(records.test_scores)
         with contextlib.suppress(sa.exc.IntegrityError):  # another process was faster, with the same
             self._persist(
@@ -383,7 +383,7 @@ class StudyDatabase:
             )
 
     def record_look(self, study: str, what: Mapping[str, Any]) -> None:
-        """Note that verdicts on a study (with its version) were looked at; see :func:`hpo.records.write_look`."""
+        """Note that verdicts on a study (with its version) were looked at; see `records.write_look`."""
         self._create(records.looks)
         with contextlib.suppress(sa.exc.IntegrityError):  # another process was faster, with the same
             self._persist(lambda connection: records.write_look(connection, study, what))

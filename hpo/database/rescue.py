@@ -9,10 +9,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from hpo.database import StudyDatabase
+from hpo.database.records import TrialRecord
+from hpo.database.run_name import RunName
+from hpo.database.study_database import StudyDatabase
 from hpo.errors import DatabaseLost, HpoError
-from hpo.records import TrialRecord
-from hpo.run_name import RunName
 from hpo.units import counted
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 import sqlalchemy as sa
 from optuna.distributions import json_to_distribution
 
-from hpo import records as t
+from hpo.database import records as t
+from hpo.database.run_name import RunName
+from hpo.database.run_rows import COMPLETE_VALUE, FIRST_VALUE, IDENTITY, SECONDS, run_rows
 from hpo.errors import UnknownRun
 from hpo.json_text import from_json
-from hpo.run_name import RunName
-from hpo.run_rows import COMPLETE_VALUE, FIRST_VALUE, IDENTITY, SECONDS, run_rows
 
 _ROWS = 20_000  # of a table that are held as Python objects at a time
 
@@ -52,7 +52,7 @@ _RUN_COLUMNS = (
 
 
 def trials(connection: sa.Connection, *, run: str | None = None, study: str | None = None) -> pd.DataFrame:
-    """One row per trial; columns as in :meth:`hpo.database.StudyDatabase.trials`.
+    """One row per trial; columns as in :meth:`hpo.database.study_database.StudyDatabase.trials`.
 
     In params_<name> the choice None is the text ``None``; NaN, an empty cell in files, is a hyperparameter that did
     not exist in the trial.

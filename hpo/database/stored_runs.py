@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo import records as t
+from hpo.database import records as t
+from hpo.database.run_name import RunName
 from hpo.errors import UnknownRun
 from hpo.json_text import from_json
-from hpo.run_name import RunName
 from hpo.units import Metric
 
 EXHAUSTED = "exhausted"  # the attribute "stopped" of a run that has no configuration left to try
