@@ -18,8 +18,8 @@ from benchmarks.overhead import load
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
 from hpo.database.run_name import RunName
 from hpo.evaluation.results import Evaluation
-from hpo.proposals import WorkingStudy
-from hpo.samplers import find_sampler
+from hpo.samplers.ask_tell import WorkingStudy
+from hpo.samplers.table import find_sampler
 
 # Grids of 4 hyperparameters each, so that only the number of cells differs: 1,000 and 5,000.
 SMALL, LARGE = (10, 10, 5, 2), (10, 10, 10, 5)

@@ -20,8 +20,8 @@ from hpo.evaluation.results import FoldResult
 from hpo.limits import RunOptions
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
-from hpo.proposals import WorkingStudy
-from hpo.samplers import find_sampler
+from hpo.samplers.ask_tell import WorkingStudy
+from hpo.samplers.table import find_sampler
 from hpo.session import StudySession
 
 _COORDINATOR = """

@@ -27,7 +27,7 @@ from sklearn.base import BaseEstimator, clone
 import hpo
 import hpo.database.study_database
 import hpo.evaluation.engine
-import hpo.proposals
+import hpo.samplers.ask_tell
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
 from hpo.driver import Driver, Job, started
 from hpo.evaluation.evaluate import Problem
@@ -35,7 +35,7 @@ from hpo.limits import RunOptions
 from hpo.process.cores import cores
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
-from hpo.samplers import find_sampler
+from hpo.samplers.table import find_sampler
 from hpo.session import StudySession
 from hpo.study.splits import Rows
 
@@ -125,8 +125,8 @@ def measure_hpo(path: Path, n_trials: int, *, sampler: str, seed: int) -> Figure
         with (
             record.around(hpo.database.study_database.StudyDatabase, "record"),
             evaluate.around(hpo.evaluation.engine.InProcess, "wait", keep=True),
-            propose.around(hpo.proposals.WorkingStudy, "propose"),
-            tell.around(hpo.proposals.WorkingStudy, "tell"),
+            propose.around(hpo.samplers.ask_tell.WorkingStudy, "propose"),
+            tell.around(hpo.samplers.ask_tell.WorkingStudy, "tell"),
         ):
             start, cpu = time.perf_counter(), time.process_time()
             driver.drive_one(Job(name, chosen, threads=cores()))

@@ -25,8 +25,8 @@ from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
 from hpo.database.run_name import RunName
 from hpo.evaluation.results import Evaluation
-from hpo.proposals import WorkingStudy
-from hpo.samplers import find_sampler
+from hpo.samplers.ask_tell import WorkingStudy
+from hpo.samplers.table import find_sampler
 
 BUDGETS = (10, 25, 50, 100, 200)
 GOAL_ODDS = {25: 5.0, 50: 8.0}

@@ -185,8 +185,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     from hpo.comparison.protocol import compare
     from hpo.figures.files import check_target, write_figures
     from hpo.origin import find_in
-    from hpo.pruning import check_suitable
-    from hpo.samplers import find_sampler
+    from hpo.samplers.pruning import check_suitable
+    from hpo.samplers.table import find_sampler
 
     numbers = QUICK if arguments.quick else FULL
     if arguments.output and not arguments.output.endswith(".html"):

@@ -14,7 +14,7 @@ from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError, UnusableDatabase
 from hpo.origin import pasted, stored_origin, study_at_hand, study_word, to_run
-from hpo.samplers import RESERVED
+from hpo.samplers.table import RESERVED
 from hpo.study.definition import StudyDefinition
 
 

@@ -19,7 +19,7 @@ from hpo.process.cores import cores
 from hpo.process.generators import kept
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
-from hpo.samplers import Sampler
+from hpo.samplers.table import Sampler
 from hpo.session import StudySession
 from hpo.study.definition import StudyDefinition
 from hpo.study.hyperparameters import Configuration

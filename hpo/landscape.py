@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from hpo.bayesian.belief import Belief, believe
-from hpo.bayesian.coordinates import Array, Axis, Coordinates
-from hpo.bayesian.history import History, Known
-from hpo.bayesian.targets import scores_at
 from hpo.errors import InvalidOption
 from hpo.figures.line_chart import Chart, Line
-from hpo.proposals import WorkingStudy
-from hpo.samplers import find_sampler
+from hpo.samplers.ask_tell import WorkingStudy
+from hpo.samplers.bayesian.belief import Belief, believe
+from hpo.samplers.bayesian.coordinates import Array, Axis, Coordinates
+from hpo.samplers.bayesian.history import History, Known
+from hpo.samplers.bayesian.targets import scores_at
+from hpo.samplers.table import find_sampler
 from hpo.study.hyperparameters import Categorical, Configuration, Float, Int
 from hpo.units import Metric, counted
 from hpo.varying import levels_of

@@ -17,9 +17,9 @@ from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOpti
 from hpo.optuna_studies import Callbacks
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
-from hpo.proposals import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
-from hpo.pruning import Pruning
-from hpo.samplers import Sampler
+from hpo.samplers.ask_tell import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
+from hpo.samplers.pruning import Pruning
+from hpo.samplers.table import Sampler
 from hpo.session import StudySession
 from hpo.study.hyperparameters import Configuration
 from hpo.under_way import UnderWay

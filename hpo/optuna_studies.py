@@ -8,7 +8,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
 from hpo.errors import InvalidOption
-from hpo.samplers import quiet_study
+from hpo.samplers.table import quiet_study
 
 Callback = Callable[[optuna.Study, FrozenTrial], Any]
 

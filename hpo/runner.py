@@ -22,9 +22,9 @@ from hpo.origin import find_in
 from hpo.process.cores import LONGEST, ThreadChoice, Timed, choose_threads, share_of_cores
 from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
-from hpo.pruning import check_suitable
 from hpo.runs import Run
-from hpo.samplers import Factory, Sampler, find_sampler
+from hpo.samplers.pruning import check_suitable
+from hpo.samplers.table import Factory, Sampler, find_sampler
 from hpo.session import StudySession
 from hpo.study.definition import StudyDefinition
 from hpo.study.metrics import loss_doubt

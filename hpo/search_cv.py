@@ -25,8 +25,8 @@ from hpo.limits import RunOptions, check_whole
 from hpo.optuna_studies import check_callbacks
 from hpo.process.announcements import announce
 from hpo.process.generators import fold_name, kept, seeded
-from hpo.pruning import check_trains_in_steps
-from hpo.samplers import find_sampler
+from hpo.samplers.pruning import check_trains_in_steps
+from hpo.samplers.table import find_sampler
 from hpo.search_folds import Splits, missing_fold, one_score
 from hpo.search_kept import KeptRun
 from hpo.search_run import DEFAULT_CANDIDATES, Candidate, SearchRun

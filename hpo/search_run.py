@@ -21,9 +21,9 @@ from hpo.fingerprint.hashing import OLD_HASHES, Fingerprint, fingerprint, hash_a
 from hpo.json_text import from_json
 from hpo.limits import RunOptions, Told
 from hpo.optuna_studies import Callback, Callbacks
-from hpo.proposals import Proposal, WorkingStudy
-from hpo.pruning import Pruning, Watched
-from hpo.samplers import Sampler
+from hpo.samplers.ask_tell import Proposal, WorkingStudy
+from hpo.samplers.pruning import Pruning, Watched
+from hpo.samplers.table import Sampler
 from hpo.search_folds import Fold, evaluation_of, fold_result, one_score, stored_fold
 from hpo.search_kept import KeptRun
 from hpo.search_space import CandidateSpace

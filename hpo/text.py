@@ -346,8 +346,8 @@ def show_across(together: "AcrossStudies") -> None:
 
 def show_samplers() -> None:
     """``hpo samplers``."""
-    from hpo.pruners import PRUNERS
-    from hpo.samplers import SAMPLERS, added_samplers
+    from hpo.samplers.pruners import PRUNERS
+    from hpo.samplers.table import SAMPLERS, added_samplers
 
     for name, kind in SAMPLERS.items():
         conditions = "conditional spaces too" if kind.supports_conditions else "no conditional spaces"

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from optuna.trial import FrozenTrial
 
 from hpo.evaluation.results import Evaluation, FoldResult, combine
-from hpo.proposals import Proposal
-from hpo.pruning import Pruning
+from hpo.samplers.ask_tell import Proposal
+from hpo.samplers.pruning import Pruning
 
 
 @dataclass

@@ -9,7 +9,7 @@ from hpo.evaluation.evaluate import evaluate_folds
 from hpo.limits import RunOptions
 from hpo.process.interrupts import Interrupts
 from hpo.progress import Progress
-from hpo.samplers import find_sampler
+from hpo.samplers.table import find_sampler
 from hpo.session import StudySession
 
 

@@ -16,16 +16,16 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from hpo import Categorical, Float, Int, SearchSpace
-from hpo.bayesian.acquisition import edge_cost, log_expected_improvement, mutated, repetition_cost, searched
-from hpo.bayesian.belief import believe, fitted_on, remembered
-from hpo.bayesian.coordinates import Coordinates
-from hpo.bayesian.design import design
-from hpo.bayesian.fit import negative_log_posterior
-from hpo.bayesian.history import History, Known
-from hpo.bayesian.kernel import distances, embedded, matern
-from hpo.bayesian.sampler import BayesianSampler
-from hpo.bayesian.surrogate import Surrogate, fit
-from hpo.bayesian.targets import targets
+from hpo.samplers.bayesian.acquisition import edge_cost, log_expected_improvement, mutated, repetition_cost, searched
+from hpo.samplers.bayesian.belief import believe, fitted_on, remembered
+from hpo.samplers.bayesian.coordinates import Coordinates
+from hpo.samplers.bayesian.design import design
+from hpo.samplers.bayesian.fit import negative_log_posterior
+from hpo.samplers.bayesian.history import History, Known
+from hpo.samplers.bayesian.kernel import distances, embedded, matern
+from hpo.samplers.bayesian.sampler import BayesianSampler
+from hpo.samplers.bayesian.surrogate import Surrogate, fit
+from hpo.samplers.bayesian.targets import targets
 
 MIXED = SearchSpace(
     {
@@ -358,7 +358,7 @@ def test_a_finite_space_is_never_repeated_until_it_is_exhausted(n_digits):
 
 
 def test_a_large_finite_space_is_not_repeated(monkeypatch):
-    monkeypatch.setattr("hpo.bayesian.sampler._LISTED", 1)
+    monkeypatch.setattr("hpo.samplers.bayesian.sampler._LISTED", 1)
     space = SearchSpace({"n": Int(1, 6), "m": Int(1, 5)})
     assert len(set(run_by_optuna(space, 30))) == 30
 

@@ -312,7 +312,7 @@ def test_trials_lost_with_the_log_are_missed_and_the_doctor_says_what_to_do(tmp_
 def test_a_clock_that_is_set_back_makes_no_negative_durations(tmp_path, monkeypatch):
     import datetime as real
 
-    from hpo import proposals
+    from hpo.samplers import ask_tell as proposals
 
     class Clock(real.datetime):
         hours = 0

@@ -11,8 +11,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, Float, Int, SearchSpace
-from hpo.grid import Permutation
-from hpo.samplers import find_sampler
+from hpo.samplers.grid import Permutation
+from hpo.samplers.table import find_sampler
 
 SMALL = {
     "splitter": Categorical(["best", "random"]),

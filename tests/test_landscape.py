@@ -6,9 +6,9 @@ from conftest import tree_study
 
 import hpo
 from hpo import Categorical, Int
-from hpo.bayesian.targets import scores_at, targets
 from hpo.cli import command
 from hpo.landscape import landscape
+from hpo.samplers.bayesian.targets import scores_at, targets
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import CrossValidation, Int
-from hpo.samplers import find_sampler
+from hpo.samplers.table import find_sampler
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import hpo
 from hpo.arguments import build_parser
 from hpo.cli import COMMANDS
-from hpo.samplers import SAMPLERS
+from hpo.samplers.table import SAMPLERS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

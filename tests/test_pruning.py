@@ -36,9 +36,9 @@ from hpo.comparison.pruned import pruned
 from hpo.evaluation.evaluate import Problem, evaluate_folds
 from hpo.evaluation.results import FoldResult, LearningCurve
 from hpo.evaluation.training_steps import Pruned, is_watchable
-from hpo.pruners import make_pruner
-from hpo.pruning import Pruning, Watched
-from hpo.racing import FEWEST_TRIALS, is_beaten
+from hpo.samplers.pruners import make_pruner
+from hpo.samplers.pruning import Pruning, Watched
+from hpo.samplers.racing import FEWEST_TRIALS, is_beaten
 
 NEVER = Watched(make_pruner("median", {"n_startup_trials": 10**6}), "s/random/split0-seed0", 0, {})
 

@@ -19,9 +19,9 @@ import hpo
 from hpo import Categorical, Float, Int, SearchSpace
 from hpo.database.run_name import RunName
 from hpo.evaluation.results import Evaluation
-from hpo.proposals import WorkingStudy
-from hpo.qmc import QMCSampler
-from hpo.samplers import SAMPLERS, derive_seed, find_sampler
+from hpo.samplers.ask_tell import WorkingStudy
+from hpo.samplers.qmc import QMCSampler
+from hpo.samplers.table import SAMPLERS, derive_seed, find_sampler
 
 N = 26  # more than every sampler's start-up, so that each has modelled something
 
@@ -282,7 +282,7 @@ def test_a_sampler_comes_through_an_entry_point(tmp_path, monkeypatch, tree):
     )
     monkeypatch.syspath_prepend(tmp_path)
     found = EntryPoint(name="halton", value="added:make", group="hpo.samplers")
-    monkeypatch.setattr("hpo.samplers.entry_points", lambda group: [found])
+    monkeypatch.setattr("hpo.samplers.table.entry_points", lambda group: [found])
     run = hpo.run(tree, sampler="halton", trials=3, database=tmp_path / "a.db", progress="none")
     assert run.name.sampler == "halton"
     assert len(run.trials) == 3
@@ -292,7 +292,7 @@ def test_a_sampler_comes_through_an_entry_point(tmp_path, monkeypatch, tree):
 
 def test_an_entry_point_that_cannot_be_loaded_or_hides_a_sampler(monkeypatch):
     found = [EntryPoint(name=name, value="no_such:make", group="hpo.samplers") for name in ("halton", "tpe")]
-    monkeypatch.setattr("hpo.samplers.entry_points", lambda group: found)
+    monkeypatch.setattr("hpo.samplers.table.entry_points", lambda group: found)
     with pytest.raises(hpo.UnknownSampler, match="'halton' cannot be loaded from no_such:make: ModuleNotFoundError: "):
         find_sampler("halton")
     with pytest.raises(hpo.UnknownSampler, match=r"known: grid, random, tpe, auto, qmc, cmaes, gp, halton\b"):

@@ -15,8 +15,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from hpo import Categorical, Float, Int, InvalidSpace, SearchSpace, UnsuitableSampler
-from hpo.grid import GridSampler, Permutation
-from hpo.qmc import QMCSampler
+from hpo.samplers.grid import GridSampler, Permutation
+from hpo.samplers.qmc import QMCSampler
 from hpo.study.space import configuration_key
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -147,7 +147,7 @@ def asked(kind, options, *, cuts=(), lag=1, n_trials=40):
     [{}, {"popsize": 4}, {"use_separable_cma": True}, {"with_margin": True, "popsize": 5}, {"lr_adapt": True}],
 )
 def test_cma_es_without_pickles_proposes_what_optunas_proposes(options):
-    from hpo.cma_es import ReplayedCmaEs
+    from hpo.samplers.cma_es import ReplayedCmaEs
 
     for lag in (1, 3):
         ours, study = asked(ReplayedCmaEs, options, lag=lag)

@@ -9,8 +9,8 @@ from hpo.comparison.statistics import fewest_repetitions
 from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
 from hpo.limits import check_whole
-from hpo.pruning import check_suitable
-from hpo.samplers import Factory, Sampler, find_sampler
+from hpo.samplers.pruning import check_suitable
+from hpo.samplers.table import Factory, Sampler, find_sampler
 from hpo.study.definition import StudyDefinition
 from hpo.units import Metric
 

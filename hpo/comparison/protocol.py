@@ -26,7 +26,7 @@ from hpo.origin import find_in, stored_origin, study_words
 from hpo.process.cores import cores
 from hpo.process.interrupts import finishing_first
 from hpo.progress import Progress
-from hpo.samplers import Factory, Sampler, find_sampler
+from hpo.samplers.table import Factory, Sampler, find_sampler
 from hpo.sealed import Finalist, score_on_test
 from hpo.session import StudySession
 from hpo.stages import Stages

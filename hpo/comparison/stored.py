@@ -16,7 +16,7 @@ from hpo.database.stored_runs import StoredRun
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import UnknownSampler
 from hpo.origin import ORIGIN, study_words
-from hpo.samplers import RESERVED, SAMPLERS, Sampler, SamplerKind
+from hpo.samplers.table import RESERVED, SAMPLERS, Sampler, SamplerKind
 from hpo.study.space import SearchSpace
 from hpo.units import Metric, counted
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpo.bayesian.acquisition import edge_cost, log_expected_improvement, repetition_cost
-from hpo.bayesian.coordinates import Array, Coordinates, Positions
-from hpo.bayesian.history import Known
-from hpo.bayesian.surrogate import Surrogate, fit
-from hpo.bayesian.targets import targets
+from hpo.samplers.bayesian.acquisition import edge_cost, log_expected_improvement, repetition_cost
+from hpo.samplers.bayesian.coordinates import Array, Coordinates, Positions
+from hpo.samplers.bayesian.history import Known
+from hpo.samplers.bayesian.surrogate import Surrogate, fit
+from hpo.samplers.bayesian.targets import targets
 
 _N_FITTED = 120  # trials that decide the hyperparameters of the model
 _N_REMEMBERED = 300  # trials that it predicts from

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from hpo.bayesian.coordinates import Array, Axis, Positions
-from hpo.bayesian.fit import LEAST_NOISE, fitted
-from hpo.bayesian.kernel import distances, embedded, matern
+from hpo.samplers.bayesian.coordinates import Array, Axis, Positions
+from hpo.samplers.bayesian.fit import LEAST_NOISE, fitted
+from hpo.samplers.bayesian.kernel import distances, embedded, matern
 
 
 @dataclass(frozen=True)

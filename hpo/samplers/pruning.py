@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.errors import UnsuitablePruner
 from hpo.evaluation.results import FoldResult, LearningCurve
 from hpo.evaluation.training_steps import Pruned, is_watchable
-from hpo.pruners import Pruner
-from hpo.racing import is_beaten
-from hpo.samplers import Sampler, quiet_study
+from hpo.samplers.pruners import Pruner
+from hpo.samplers.racing import is_beaten
+from hpo.samplers.table import Sampler, quiet_study
 from hpo.study.definition import StudyDefinition
 from hpo.study.splits import Holdout
 

@@ -22,13 +22,13 @@ from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
-from hpo.chosen_trials import choose_trials
-from hpo.cma_es import ReplayedCmaEs
 from hpo.errors import InvalidOption, UnknownSampler, UnsuitableSampler
 from hpo.fingerprint.hashing import fingerprint
-from hpo.grid import GridSampler
-from hpo.pruners import Pruner, make_pruner, pruner_options
-from hpo.qmc import QMCSampler
+from hpo.samplers.chosen_trials import choose_trials
+from hpo.samplers.cma_es import ReplayedCmaEs
+from hpo.samplers.grid import GridSampler
+from hpo.samplers.pruners import Pruner, make_pruner, pruner_options
+from hpo.samplers.qmc import QMCSampler
 from hpo.study.hyperparameters import Categorical
 from hpo.study.space import SearchSpace
 from hpo.units import nearest, one_line
@@ -84,7 +84,9 @@ def _build_cmaes(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> B
 
 
 def _build_auto(space: SearchSpace, seed: int, options: Mapping[str, Any]) -> BaseSampler:
-    from hpo.bayesian.sampler import BayesianSampler  # scipy takes half a second, which others need not wait for
+    from hpo.samplers.bayesian.sampler import (
+        BayesianSampler,  # scipy takes half a second, which others need not wait for
+    )
 
     return BayesianSampler(space, seed)
 

@@ -11,12 +11,12 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 from threadpoolctl import ThreadpoolController
 
-from hpo.bayesian.acquisition import searched
-from hpo.bayesian.belief import believe
-from hpo.bayesian.coordinates import Array, Coordinates
-from hpo.bayesian.design import N_DESIGN, design
-from hpo.bayesian.history import History, Known
-from hpo.grid import Permutation
+from hpo.samplers.bayesian.acquisition import searched
+from hpo.samplers.bayesian.belief import believe
+from hpo.samplers.bayesian.coordinates import Array, Coordinates
+from hpo.samplers.bayesian.design import N_DESIGN, design
+from hpo.samplers.bayesian.history import History, Known
+from hpo.samplers.grid import Permutation
 from hpo.study.hyperparameters import Configuration
 from hpo.study.space import SearchSpace
 

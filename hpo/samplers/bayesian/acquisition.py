@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import erfcx, ndtr
 
-from hpo.bayesian.coordinates import Array, Coordinates, Mask
+from hpo.samplers.bayesian.coordinates import Array, Coordinates, Mask
 
 Promise = Callable[[Array], Array]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.bayesian.coordinates import Array, Coordinates, Mask, Positions
 from hpo.errors import InvalidSpace
+from hpo.samplers.bayesian.coordinates import Array, Coordinates, Mask, Positions
 
 _OPEN, _COMPLETE, _PRUNED, _FOREIGN = range(4)  # a failed trial is complete, without a value
 _BLOCK = 256

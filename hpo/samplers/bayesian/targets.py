@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtri
 
-from hpo.bayesian.coordinates import Array
+from hpo.samplers.bayesian.coordinates import Array
 
 _STRETCH = 0.5
 _DIGITS = 8  # so that adding a constant to all scores, which moves their last digits, moves no target

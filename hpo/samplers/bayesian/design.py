@@ -1,6 +1,6 @@
 """The first configurations: scrambled Sobol points, numbers drawn toward the centre."""
 
-from hpo.bayesian.coordinates import Array, Coordinates
+from hpo.samplers.bayesian.coordinates import Array, Coordinates
 
 N_DESIGN = 8
 _TOWARD_CENTRE = 0.75

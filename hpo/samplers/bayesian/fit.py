@@ -7,8 +7,8 @@ from scipy.linalg import cho_solve, cholesky
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from hpo.bayesian.coordinates import Array, Positions
-from hpo.bayesian.kernel import matern
+from hpo.samplers.bayesian.coordinates import Array, Positions
+from hpo.samplers.bayesian.kernel import matern
 
 LEAST_NOISE = 1e-6
 _N_ITERATIONS = 40

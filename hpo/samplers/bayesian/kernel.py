@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpo.bayesian.coordinates import Array, Axis, Positions
+from hpo.samplers.bayesian.coordinates import Array, Axis, Positions
 
 
 def embedded(rows: Array, axes: Sequence[Axis]) -> tuple[Array, Positions]:

@@ -16,13 +16,13 @@ from hpo.database.records import TrialRecord
 from hpo.database.run_name import RunName
 from hpo.errors import InvalidSpace
 from hpo.evaluation.results import Evaluation
-from hpo.grid import GridSampler
-from hpo.samplers import Sampler, derive_seed, quiet_study
+from hpo.samplers.grid import GridSampler
+from hpo.samplers.table import Sampler, derive_seed, quiet_study
+from hpo.samplers.trust import refuse_programs
+from hpo.samplers.working_storage import WorkingStorage
 from hpo.study.definition import StudyDefinition
 from hpo.study.hyperparameters import Configuration, Value
 from hpo.study.space import SearchSpace, configuration_key
-from hpo.trust import refuse_programs
-from hpo.working_storage import WorkingStorage
 
 Distributions = Mapping[str, BaseDistribution]
 
