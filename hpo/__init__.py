@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 from hpo.version import __version__
 
 if TYPE_CHECKING:
+    from hpo.analysis.importance import importances as importances
+    from hpo.analysis.run_diagnosis import diagnose as diagnose
+    from hpo.analysis.selection import select as select
+    from hpo.analysis.training_curves import training_curve as training_curve
+    from hpo.analysis.validation_curves import validation_curve as validation_curve
     from hpo.by_hand import try_configuration as try_configuration
     from hpo.cli import main as main
     from hpo.comparison.protocol import compare as compare
     from hpo.comparison.result import Comparison as Comparison
     from hpo.database.study_database import StudyDatabase as StudyDatabase
-    from hpo.epochs import training_curve as training_curve
     from hpo.errors import ClusterLost as ClusterLost
     from hpo.errors import DatabaseLost as DatabaseLost
     from hpo.errors import HpoError as HpoError
@@ -40,17 +44,14 @@ if TYPE_CHECKING:
     from hpo.errors import UntrustedModel as UntrustedModel
     from hpo.errors import UnusableDatabase as UnusableDatabase
     from hpo.errors import WorkerBroken as WorkerBroken
-    from hpo.importance import importances as importances
     from hpo.models.equations import equation as equation
     from hpo.models.folder import load_model as load_model
     from hpo.models.parameters import count_parameters as count_parameters
     from hpo.models.parameters import model_parameters as model_parameters
-    from hpo.run_diagnosis import diagnose as diagnose
     from hpo.runner import run as run
     from hpo.runs import Run as Run
     from hpo.runs import Trial as Trial
     from hpo.search_cv import SearchCV as SearchCV
-    from hpo.selection import select as select
     from hpo.study.catalogue import find_study as find_study
     from hpo.study.definition import Data as Data
     from hpo.study.definition import StudyDefinition as StudyDefinition
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from hpo.study.space import SearchSpace as SearchSpace
     from hpo.study.splits import CrossValidation as CrossValidation
     from hpo.study.splits import Holdout as Holdout
-    from hpo.varying import validation_curve as validation_curve
 
 _ERRORS = (
     "ClusterLost", "DatabaseLost", "HpoError", "InvalidDefinition", "InvalidOption", "InvalidSpace", "ModelTampered",
@@ -83,18 +83,18 @@ _HOMES = {
     "SearchSpace": "hpo.study.space",
     "StudyDatabase": "hpo.database.study_database",
     "count_parameters": "hpo.models.parameters",
-    "diagnose": "hpo.run_diagnosis",
+    "diagnose": "hpo.analysis.run_diagnosis",
     "equation": "hpo.models.equations",
     "find_study": "hpo.study.catalogue",
-    "importances": "hpo.importance",
+    "importances": "hpo.analysis.importance",
     "load_model": "hpo.models.folder",
     "main": "hpo.cli",
     "model_parameters": "hpo.models.parameters",
     "run": "hpo.runner",
-    "select": "hpo.selection",
-    "training_curve": "hpo.epochs",
+    "select": "hpo.analysis.selection",
+    "training_curve": "hpo.analysis.training_curves",
     "try_configuration": "hpo.by_hand",
-    "validation_curve": "hpo.varying",
+    "validation_curve": "hpo.analysis.validation_curves",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import optuna_dashboard
 import sqlalchemy as sa
 
+from hpo.analysis.importance import Importances, importances_of_trials
 from hpo.browsed_storage import BrowsedStorage
 from hpo.comparison_site import ComparisonSite
 from hpo.database import records as t
@@ -16,7 +17,6 @@ from hpo.database.stored_runs import StoredRun
 from hpo.database.study_database import StudyDatabase
 from hpo.freshness import Answers, Changes, collect, with_insertion
 from hpo.guards import WSGI, Environ
-from hpo.importance import Importances, importances_of_trials
 from hpo.run_note import PATH, run_note
 
 _IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances")

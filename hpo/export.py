@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from hpo.analysis.run_diagnosis import diagnose
 from hpo.database.run_name import RunName
 from hpo.errors import HpoError, InvalidOption
 from hpo.evaluation.evaluate import Problem, take_rows
@@ -23,7 +24,6 @@ from hpo.models.folder import CARD, check_target, write_folder
 from hpo.models.parameters import model_parameters
 from hpo.models.serialization import FORMATS, pack
 from hpo.process.failures import counted_warnings
-from hpo.run_diagnosis import diagnose
 from hpo.sealed import score_model_on_test, score_reference_on_test
 from hpo.session import StudySession
 from hpo.study.definition import Data, versions

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.text import Text
 
+from hpo.analysis.selection import COSTS, cost_of, cost_text, pareto_front
 from hpo.figures.line_chart import Chart, Line
-from hpo.selection import COSTS, cost_of, cost_text, pareto_front
 from hpo.text import console, say, table
 from hpo.units import Metric, counted, digits_apart, rough_text, share_text
 
 if TYPE_CHECKING:
-    from hpo.importance import Importances
-    from hpo.run_diagnosis import RunDiagnosis
+    from hpo.analysis.importance import Importances
+    from hpo.analysis.run_diagnosis import RunDiagnosis
     from hpo.runs import Run
 
 

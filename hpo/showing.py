@@ -71,8 +71,8 @@ def _question(arguments: argparse.Namespace) -> str | None:
 
 def _answer(question: str, arguments: argparse.Namespace, run: "Run", trial: "Trial | None") -> None:
     from hpo import insight_text, text
+    from hpo.analysis.selection import check_cost, selected
     from hpo.origin import study_of
-    from hpo.selection import check_cost, selected
 
     if question in ("cost", "select"):
         cost = arguments.cost or "fit_seconds"
@@ -96,20 +96,20 @@ def _answer(question: str, arguments: argparse.Namespace, run: "Run", trial: "Tr
         raise InvalidOption(f"trial {chosen.number} failed: there is nothing to vary or to train again")
     run.definition = run.definition or study_of(run.name, run.database)
     if question == "surrogate":
-        from hpo.landscape import landscape
+        from hpo.analysis.landscape import landscape
 
         believed = landscape(run, arguments.surrogate)
         shown = ("expected", "low", "high")
         _give(arguments, believed.frame, believed.sentences, believed.chart, run, signed=shown, n_rows=12)
     elif question == "curve":
-        from hpo.varying import levels_of, validation_curve
+        from hpo.analysis.validation_curves import levels_of, validation_curve
 
         n_levels = len(levels_of(run.problem().definition.space, arguments.curve, chosen))
         _say_seconds(f"training {n_levels} configurations", n_levels * chosen.fit_seconds)
         curve = validation_curve(run, arguments.curve, chosen)
         _give(arguments, curve.frame, curve.sentences, curve.chart, run, signed=("train", "validation"))
     else:
-        from hpo.epochs import training_curve
+        from hpo.analysis.training_curves import training_curve
 
         _say_seconds(f"training trial {chosen.number} twice", 2 * chosen.fit_seconds / max(len(chosen.fold_scores), 1))
         training = training_curve(run, chosen)
@@ -150,8 +150,8 @@ def _give(
 def _show_insights(run: "Run", *, may_train: bool) -> None:
     """Below a run: its diagnosis, best values at an edge, and what decides."""
     from hpo import insight_text, text
-    from hpo.importance import importances
-    from hpo.run_diagnosis import diagnose
+    from hpo.analysis.importance import importances
+    from hpo.analysis.run_diagnosis import diagnose
 
     insight_text.show_importances(importances(run))
     if not may_train or run.definition is None:

@@ -24,11 +24,11 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, CrossValidation, Float, Holdout, Int, InvalidOption, RunFailed, StudyDefinition
+from hpo.analysis.training_curves import findings
+from hpo.analysis.validation_curves import levels_of
 from hpo.cli import command
-from hpo.epochs import findings
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.figures.line_chart import Chart, Line
-from hpo.varying import levels_of
 
 FOLDS = CrossValidation(folds=3, test=0.2)
 SPLIT = Holdout(0.25, 0.2)

@@ -16,9 +16,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import hpo
 from hpo import Categorical, CrossValidation, Data, Float, Holdout, Int, SearchSpace, StudyDefinition, UnknownRun
-from hpo.diagnosis import CANNOT_TELL, FITS_WELL, OVERFIT, UNDERFIT, diagnosis, margin_of_mean, perfect_score
-from hpo.dummies import dummy_scores, part_scores
-from hpo.edges import edges
+from hpo.analysis.diagnosis import CANNOT_TELL, FITS_WELL, OVERFIT, UNDERFIT, diagnosis, margin_of_mean, perfect_score
+from hpo.analysis.dummy_scores import dummy_scores, part_scores
+from hpo.analysis.edges import edges
 from hpo.evaluation.evaluate import Problem
 from hpo.runs import Run
 from hpo.units import Metric

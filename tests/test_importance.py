@@ -10,7 +10,7 @@ from conftest import tree_study
 from test_dashboard import Served
 
 import hpo
-from hpo.importance import importances_of_trials
+from hpo.analysis.importance import importances_of_trials
 
 KERNELS = ["linear", "rbf", "poly"]
 

@@ -6,8 +6,8 @@ from conftest import tree_study
 
 import hpo
 from hpo import Categorical, Int
+from hpo.analysis.landscape import landscape
 from hpo.cli import command
-from hpo.landscape import landscape
 from hpo.samplers.bayesian.targets import scores_at, targets
 
 

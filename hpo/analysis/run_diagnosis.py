@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpo.diagnosis import CANNOT_TELL, FITS_WELL, VERDICTS, Diagnosis, diagnosis, perfect_score
-from hpo.dummies import dummy_scores, part_scores
-from hpo.edges import Edge, edges
+from hpo.analysis.diagnosis import CANNOT_TELL, FITS_WELL, VERDICTS, Diagnosis, diagnosis, perfect_score
+from hpo.analysis.dummy_scores import dummy_scores, part_scores
+from hpo.analysis.edges import Edge, edges
 from hpo.units import Metric, counted
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class RunDiagnosis:
 def diagnose(run: "Run") -> RunDiagnosis:
     """Whether the winner of a run overfits, underfits or fits well, and how many of its trials do.
 
-    The rule is that of :mod:`hpo.diagnosis`. The dummy is scored on the same folds. Where there is one fold only, as
-    with a holdout, the winner is trained once more and the spread is that of parts of its rows; the other trials are
-    taken to vary as it does.
+    The rule is that of :mod:`hpo.analysis.diagnosis`. The dummy is scored on the same folds. Where there is one fold
+    only, as with a holdout, the winner is trained once more and the spread is that of parts of its rows; the other
+    trials are taken to vary as it does.
 
     Args:
         run: opened with its definition.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from hpo.analysis.validation_curves import levels_of
 from hpo.errors import InvalidOption
 from hpo.figures.line_chart import Chart, Line
 from hpo.samplers.ask_tell import WorkingStudy
@@ -21,7 +22,6 @@ from hpo.samplers.bayesian.targets import scores_at
 from hpo.samplers.table import find_sampler
 from hpo.study.hyperparameters import Categorical, Configuration, Float, Int
 from hpo.units import Metric, counted
-from hpo.varying import levels_of
 
 if TYPE_CHECKING:
     from hpo.runs import Run

@@ -1,8 +1,9 @@
 """Whether a configuration overfits, underfits or fits well: a rule on the scores of its folds, nothing else.
 
 Per fold k there are the score t on training rows, v on validation rows, and d of a dummy that ignores the features, on
-the same validation rows (:mod:`hpo.dummies`). ``t - d`` is what was learned, ``v - d`` what of it holds on new rows and
-the gap ``t - v`` what does not. All are differences, so that no verdict changes where a metric is shifted or scaled.
+the same validation rows (:mod:`hpo.analysis.dummy_scores`). ``t - d`` is what was learned, ``v - d`` what of it holds
+on new rows and the gap ``t - v`` what does not. All are differences, so that no verdict changes where a metric is
+shifted or scaled.
 
 In this order, with "surely" as in :func:`margin_of_mean`:
 
