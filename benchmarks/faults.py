@@ -32,7 +32,7 @@ import hpo
 from benchmarks.remains import Trials, read
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
 from hpo.database.records import RunKey
-from hpo.doctor import examine
+from hpo.runs.doctor import examine
 
 SAMPLERS, WORKERS = ("random", "tpe", "grid"), (1, 2)
 MOST_KILLS, MOST_EVALUATORS, MOST_ERRORS = 6, 2, 3  # of one run

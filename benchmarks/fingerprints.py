@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 import hpo
 from benchmarks.tables import print_machine, print_table
 from hpo.fingerprint.hashing import fingerprint
-from hpo.session import StudySession
+from hpo.runs.session import StudySession
 
 _ROUNDS = 5
 

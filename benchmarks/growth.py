@@ -20,7 +20,7 @@ from benchmarks.listing import fill
 from benchmarks.overhead import N_FOLDS, NAMES, Trivial, definition, trivial_score
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
 from hpo.database import records
-from hpo.session import StudySession
+from hpo.runs.session import StudySession
 from hpo.study.space import configuration_key
 
 SIZES = (1_000, 10_000, 30_000, 100_000)

@@ -19,7 +19,7 @@ import hpo
 from benchmarks.overhead import definition
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
 from hpo.database import records
-from hpo.session import StudySession
+from hpo.runs.session import StudySession
 
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes")
 N_SPLITS = 20

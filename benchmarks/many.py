@@ -14,15 +14,15 @@ import numpy as np
 import hpo
 from benchmarks.overhead import N_FOLDS, Timed, definition
 from benchmarks.tables import at_least, print_machine, print_table
-from hpo.driver import Driver, Job
 from hpo.evaluation.engine import Unit, UnitResult
 from hpo.evaluation.results import FoldResult
-from hpo.limits import RunOptions
 from hpo.process.interrupts import Interrupts
-from hpo.progress import Progress
+from hpo.runs.driver import Driver, Job
+from hpo.runs.progress import Progress
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import RunOptions
 from hpo.samplers.ask_tell import WorkingStudy
 from hpo.samplers.table import find_sampler
-from hpo.session import StudySession
 
 _COORDINATOR = """
 import sys, time

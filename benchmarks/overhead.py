@@ -29,14 +29,14 @@ import hpo.database.study_database
 import hpo.evaluation.engine
 import hpo.samplers.ask_tell
 from benchmarks.tables import Figures, at_least, interleave, medians, print_goal, print_machine, print_table
-from hpo.driver import Driver, Job, started
 from hpo.evaluation.evaluate import Problem
-from hpo.limits import RunOptions
 from hpo.process.cores import cores
 from hpo.process.interrupts import Interrupts
-from hpo.progress import Progress
+from hpo.runs.driver import Driver, Job, started
+from hpo.runs.progress import Progress
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import RunOptions
 from hpo.samplers.table import find_sampler
-from hpo.session import StudySession
 from hpo.study.splits import Rows
 
 N_FOLDS = 5

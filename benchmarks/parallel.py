@@ -29,7 +29,7 @@ from benchmarks.tables import Figures, at_least, interleave, medians, print_goal
 from hpo.evaluation.dask_engine import Workers
 from hpo.evaluation.engine import Unit
 from hpo.evaluation.evaluate import Problem
-from hpo.session import StudySession
+from hpo.runs.session import StudySession
 
 N_WORKERS, N_FOLDS = 2, 5
 HPO, TRAIN, PLAIN = "hpo.run", "GridSearchCV, train scores too", "GridSearchCV"

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from hpo.analysis.selection import select as select
     from hpo.analysis.training_curves import training_curve as training_curve
     from hpo.analysis.validation_curves import validation_curve as validation_curve
-    from hpo.by_hand import try_configuration as try_configuration
     from hpo.cli import main as main
     from hpo.comparison.protocol import compare as compare
     from hpo.comparison.result import Comparison as Comparison
@@ -48,9 +47,10 @@ if TYPE_CHECKING:
     from hpo.models.folder import load_model as load_model
     from hpo.models.parameters import count_parameters as count_parameters
     from hpo.models.parameters import model_parameters as model_parameters
-    from hpo.runner import run as run
-    from hpo.runs import Run as Run
-    from hpo.runs import Trial as Trial
+    from hpo.runs.manual import try_configuration as try_configuration
+    from hpo.runs.run import Run as Run
+    from hpo.runs.run import Trial as Trial
+    from hpo.runs.runner import run as run
     from hpo.search_cv import SearchCV as SearchCV
     from hpo.study.catalogue import find_study as find_study
     from hpo.study.definition import Data as Data
@@ -75,7 +75,7 @@ _HOMES = {
     **dict.fromkeys(("Float", "Int", "Categorical"), "hpo.study.hyperparameters"),
     **dict.fromkeys(("Holdout", "CrossValidation"), "hpo.study.splits"),
     **dict.fromkeys(("Data", "StudyDefinition"), "hpo.study.definition"),
-    **dict.fromkeys(("Run", "Trial"), "hpo.runs"),
+    **dict.fromkeys(("Run", "Trial"), "hpo.runs.run"),
     "Comparison": "hpo.comparison.result",
     "Metric": "hpo.study.metrics",
     "compare": "hpo.comparison.protocol",
@@ -90,10 +90,10 @@ _HOMES = {
     "load_model": "hpo.models.folder",
     "main": "hpo.cli",
     "model_parameters": "hpo.models.parameters",
-    "run": "hpo.runner",
+    "run": "hpo.runs.runner",
     "select": "hpo.analysis.selection",
     "training_curve": "hpo.analysis.training_curves",
-    "try_configuration": "hpo.by_hand",
+    "try_configuration": "hpo.runs.manual",
     "validation_curve": "hpo.analysis.validation_curves",
 }
 __all__ = [*sorted(_HOMES), "__version__"]

@@ -123,8 +123,8 @@ def _samplers(_: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) -> int:
     from hpo import text
-    from hpo.origin import find_in
-    from hpo.runner import run as run_study
+    from hpo.runs.origin import find_in
+    from hpo.runs.runner import run as run_study
 
     if study is None and "/" in arguments.study and not arguments.study.endswith(".py"):
         _go_on_with(arguments)
@@ -184,7 +184,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from hpo.comparison.across import AcrossStudies
     from hpo.comparison.protocol import compare
     from hpo.figures.files import check_target, write_figures
-    from hpo.origin import find_in
+    from hpo.runs.origin import find_in
     from hpo.samplers.pruning import check_suitable
     from hpo.samplers.table import find_sampler
 
@@ -247,7 +247,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             write_figures(drawn | together.drawn, arguments.figures)
     if not arguments.json:
         from hpo.database.study_database import StudyDatabase
-        from hpo.origin import pasted
+        from hpo.runs.origin import pasted
 
         with StudyDatabase(arguments.database) as database:
             text.say(f"to see its runs: {pasted(['hpo', 'list'], database)}")
@@ -284,7 +284,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from hpo.origin import existing
+    from hpo.runs.origin import existing
     from hpo.showing import show
 
     with existing(arguments.database, arguments.run) as database:
@@ -294,7 +294,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.doctor import examine
+    from hpo.runs.doctor import examine
 
     with _existing(arguments) as database:
         findings = list(examine(database, evaluate=arguments.evaluate))
@@ -308,7 +308,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _delete(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.runs import Run
+    from hpo.runs.run import Run
 
     with _existing(arguments) as database:
         trials = counted(len(Run(arguments.run, database).trials), "trial")

@@ -13,7 +13,7 @@ DONE, FAILED = 0, 1
 def _export(arguments: argparse.Namespace) -> int:
     from hpo import model_text, text
     from hpo.named_run import named_run
-    from hpo.origin import existing, study_of
+    from hpo.runs.origin import existing, study_of
 
     with existing(arguments.database, arguments.what) as database:
         with stdout_for_json(arguments.json):
@@ -35,8 +35,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _try(arguments: argparse.Namespace) -> int:
     from hpo import model_text, text
-    from hpo.by_hand import parse_assignments, try_configuration
-    from hpo.origin import find_in
+    from hpo.runs.manual import parse_assignments, try_configuration
+    from hpo.runs.origin import find_in
 
     with stdout_for_json(arguments.json):
         study = find_in(arguments.study, arguments.database)

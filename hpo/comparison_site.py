@@ -18,8 +18,8 @@ from hpo.errors import HpoError
 from hpo.figures.page import document, resource
 from hpo.freshness import Changes, Kept
 from hpo.guards import Environ, respond
-from hpo.origin import ORIGIN, study_words
 from hpo.run_note import PATH, comparison_path
+from hpo.runs.origin import ORIGIN, study_words
 from hpo.units import counted
 
 _POLICY = (

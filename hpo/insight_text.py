@@ -15,7 +15,7 @@ from hpo.units import Metric, counted, digits_apart, rough_text, share_text
 if TYPE_CHECKING:
     from hpo.analysis.importance import Importances
     from hpo.analysis.run_diagnosis import RunDiagnosis
-    from hpo.runs import Run
+    from hpo.runs.run import Run
 
 
 def show_diagnosis(found: "RunDiagnosis") -> None:

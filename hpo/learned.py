@@ -12,7 +12,7 @@ from hpo.units import format_duration, one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpo.runs import Run, Trial
+    from hpo.runs.run import Run, Trial
 
 _WORTH_SAYING = 5  # seconds of training
 
@@ -41,7 +41,7 @@ def learn(run: "Run", trial: "Trial | None" = None) -> Learned | str:
     """
     from hpo.models.equations import equation
     from hpo.models.parameters import model_parameters
-    from hpo.origin import study_of
+    from hpo.runs.origin import study_of
 
     if trial is None and run.has_success:
         trial = run.best

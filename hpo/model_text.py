@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.by_hand import is_better
+from hpo.runs.manual import is_better
 from hpo.text import say, show_warnings, table
 from hpo.units import counted, format_duration, format_size, number_text, one_line, rough_text
 
 if TYPE_CHECKING:
-    from hpo.by_hand import Tried
-    from hpo.export import Exported
+    from hpo.runs.final_model import Exported
+    from hpo.runs.manual import Tried
     from hpo.study.from_csv.write import NewStudy
 
 

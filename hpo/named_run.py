@@ -3,8 +3,8 @@
 from hpo.database.run_name import RunName, unknown_run
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import UnknownRun
-from hpo.origin import find_in, to_make
-from hpo.runs import Run, best_run
+from hpo.runs.origin import find_in, to_make
+from hpo.runs.run import Run, best_run
 from hpo.study.definition import normalised_name
 
 

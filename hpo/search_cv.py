@@ -21,10 +21,10 @@ from sklearn.utils.parallel import Parallel, delayed
 from hpo.errors import InvalidOption, InvalidSpace, StudyChanged
 from hpo.evaluation.reproduction import UNSEEN, allowance, reproduce
 from hpo.fingerprint.hashing import OLD_HASHES, Versioned, unfitted
-from hpo.limits import RunOptions, check_whole
-from hpo.optuna_studies import check_callbacks
 from hpo.process.announcements import announce
 from hpo.process.generators import fold_name, kept, seeded
+from hpo.runs.optuna_studies import check_callbacks
+from hpo.runs.stopping import RunOptions, check_whole
 from hpo.samplers.pruning import check_trains_in_steps
 from hpo.samplers.table import find_sampler
 from hpo.search_folds import Splits, missing_fold, one_score
@@ -40,7 +40,7 @@ from hpo.units import counted, format_duration, one_line
 if TYPE_CHECKING:
     import optuna
 
-    from hpo.runs import Run
+    from hpo.runs.run import Run
 
 _Fit = Callable[[list[Candidate], Sequence[int]], None]  # fits and scores candidates on folds
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from hpo.database.records import TrialRecord
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
-from hpo.optuna_studies import study_of
+from hpo.runs.optuna_studies import study_of
 from hpo.units import Metric
 
 if TYPE_CHECKING:
     import optuna
 
-    from hpo.runs import Run
+    from hpo.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class KeptRun:
 
     def open(self) -> "Run":
         """The run; its database is in memory where none was given."""
-        from hpo.runs import Run
+        from hpo.runs.run import Run
 
         if self.url is not None:
             return Run(str(self.name), StudyDatabase(self.url, must_exist=True))

@@ -19,8 +19,8 @@ from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged, 
 from hpo.evaluation.results import Evaluation, LearningCurve
 from hpo.fingerprint.hashing import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
 from hpo.json_text import from_json
-from hpo.limits import RunOptions, Told
-from hpo.optuna_studies import Callback, Callbacks
+from hpo.runs.optuna_studies import Callback, Callbacks
+from hpo.runs.stopping import RunOptions, Told
 from hpo.samplers.ask_tell import Proposal, WorkingStudy
 from hpo.samplers.pruning import Pruning, Watched
 from hpo.samplers.table import Sampler

@@ -11,7 +11,7 @@ from hpo.units import format_duration, one_line, parse_duration, parse_size
 if TYPE_CHECKING:
     from hpo.database.study_database import StudyDatabase
     from hpo.figures.line_chart import Chart
-    from hpo.runs import Run, Trial
+    from hpo.runs.run import Run, Trial
 
 _WORTH_SAYING = 5  # seconds of training
 _QUESTIONS = ("curve", "training", "cost", "select", "surrogate")
@@ -72,7 +72,7 @@ def _question(arguments: argparse.Namespace) -> str | None:
 def _answer(question: str, arguments: argparse.Namespace, run: "Run", trial: "Trial | None") -> None:
     from hpo import insight_text, text
     from hpo.analysis.selection import check_cost, selected
-    from hpo.origin import study_of
+    from hpo.runs.origin import study_of
 
     if question in ("cost", "select"):
         cost = arguments.cost or "fit_seconds"

@@ -3,14 +3,14 @@
 import random
 from collections import Counter
 
-from hpo.driver import Driver, Job
 from hpo.evaluation.engine import Unit, UnitResult
 from hpo.evaluation.evaluate import evaluate_folds
-from hpo.limits import RunOptions
 from hpo.process.interrupts import Interrupts
-from hpo.progress import Progress
+from hpo.runs.driver import Driver, Job
+from hpo.runs.progress import Progress
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import RunOptions
 from hpo.samplers.table import find_sampler
-from hpo.session import StudySession
 
 
 class Shuffled:

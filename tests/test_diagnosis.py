@@ -20,7 +20,7 @@ from hpo.analysis.diagnosis import CANNOT_TELL, FITS_WELL, OVERFIT, UNDERFIT, di
 from hpo.analysis.dummy_scores import dummy_scores, part_scores
 from hpo.analysis.edges import edges
 from hpo.evaluation.evaluate import Problem
-from hpo.runs import Run
+from hpo.runs.run import Run
 from hpo.units import Metric
 
 FOLDS = CrossValidation(folds=5, test=0.2)

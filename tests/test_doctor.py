@@ -7,7 +7,7 @@ from conftest import opened_by_optuna, tree_study
 
 import hpo
 from hpo.cli import command
-from hpo.doctor import examine
+from hpo.runs.doctor import examine
 
 SCRIPT = """
 import sys

@@ -439,7 +439,7 @@ def test_a_class_of_the_script_is_loaded_where_there_is_no_script(tmp_path, monk
 def test_the_best_run_of_split_0_is_meant_by_a_study(tree, database, tmp_path, capsys):
     for sampler, seed, split in (("random", 0, 0), ("tpe", 1, 0), ("random", 3, 0), ("random", 0, 2)):
         hpo.run(tree, sampler=sampler, seed=seed, split=split, trials=3, database=database, progress="none")
-    from hpo.runs import best_run
+    from hpo.runs.run import best_run
 
     runs = database.runs()
     own = runs[(runs["split"] == 0) & (runs["sampler"] != "reference")]

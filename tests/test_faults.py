@@ -18,7 +18,7 @@ from conftest import FLAT, same_trials, tree_study
 
 import hpo
 from hpo.cli import command
-from hpo.doctor import examine
+from hpo.runs.doctor import examine
 
 pytestmark = pytest.mark.slow
 

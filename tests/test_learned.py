@@ -29,7 +29,7 @@ from hpo import (
 from hpo.cli import command
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.evaluation.results import Evaluation, FoldResult, combine
-from hpo.runs import Run
+from hpo.runs.run import Run
 
 RUN = "quick/random/split0-seed0"
 SCRIPT = '''

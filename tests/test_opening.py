@@ -15,7 +15,7 @@ from conftest import same_trials
 
 import hpo
 from hpo.database.records import RunKey
-from hpo.doctor import examine
+from hpo.runs.doctor import examine
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from rich.console import Console
 import hpo
 from hpo.database.run_name import RunName
 from hpo.process.interrupts import ANNOUNCEMENT, Interrupts
-from hpo.progress import Progress
-from hpo.stages import Stage, Stages
+from hpo.runs.progress import Progress
+from hpo.runs.progress_counts import Stage, Stages
 from hpo.units import Metric
 
 LOSS = Metric("neg_log_loss", -1)
@@ -67,7 +67,7 @@ def seen(progress: Progress, width: int = 100, height: int = 30) -> str:
 @pytest.fixture
 def screenless(monkeypatch):
     """Nothing is drawn by itself."""
-    monkeypatch.setattr("hpo.progress.open_screen", lambda draw: types.SimpleNamespace(changed=draw, close=draw))
+    monkeypatch.setattr("hpo.runs.progress.open_screen", lambda draw: types.SimpleNamespace(changed=draw, close=draw))
 
 
 def test_a_line_a_minute_with_incumbent_reference_rate_and_time_left(capsys):
@@ -268,7 +268,7 @@ def test_a_notebook_shows_one_output_that_is_replaced_and_at_last_empty(monkeypa
     monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
     monkeypatch.setitem(sys.modules, "IPython.display", types.SimpleNamespace(display=display))
     clock = Clock()
-    monkeypatch.setattr("hpo.screen.time.monotonic", clock)
+    monkeypatch.setattr("hpo.runs.progress_screen.time.monotonic", clock)
     with begun("auto", plan_of(**OTHER), clock) as progress:
         for _ in range(4):  # two of which within a quarter of a second of the one before
             clock.now += 0.2
@@ -281,7 +281,7 @@ def test_a_notebook_shows_one_output_that_is_replaced_and_at_last_empty(monkeypa
 
 def test_a_comparison_that_goes_on_knows_what_was_there(tmp_path, capsys, monkeypatch):
     """The last line that is printed has the medians of the table."""
-    monkeypatch.setattr("hpo.progress._SECONDS_PER_LINE", 0.0)
+    monkeypatch.setattr("hpo.runs.progress._SECONDS_PER_LINE", 0.0)
     study = tree_study()
     options = {"samplers": ["random", "tpe"], "database": tmp_path / "x.db", "workers": 1}
     hpo.compare(study, repetitions=2, trials=4, progress="none", **options)

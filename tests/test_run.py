@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 import hpo
 from hpo import Categorical, Int
 from hpo.evaluation.evaluate import Problem
-from hpo.limits import RunOptions
+from hpo.runs.stopping import RunOptions
 
 
 def run(definition, database, **options):

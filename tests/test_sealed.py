@@ -14,8 +14,8 @@ from hpo.database import records
 from hpo.database.study_database import StudyDatabase
 from hpo.evaluation.engine import InProcess
 from hpo.evaluation.evaluate import Problem
-from hpo.sealed import Finalist, score_on_test
-from hpo.session import StudySession
+from hpo.runs.sealed_rows import Finalist, score_on_test
+from hpo.runs.session import StudySession
 from hpo.study.splits import TEST_FOLD
 
 PLAN = {"samplers": ["random", "tpe"], "repetitions": 6, "trials": 5, "workers": 1, "progress": "none"}

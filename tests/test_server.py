@@ -27,8 +27,8 @@ from hpo.browser import Browser
 from hpo.database import locks
 from hpo.database.records import TrialRecord
 from hpo.database.run_name import RunName
-from hpo.doctor import examine
 from hpo.freshness import collect
+from hpo.runs.doctor import examine
 
 pytestmark = pytest.mark.slow
 

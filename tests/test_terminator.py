@@ -11,7 +11,7 @@ from driving import Shuffled, drive
 
 import hpo
 from hpo.cli import command
-from hpo.terminator import FEWEST_TRIALS, is_within_noise
+from hpo.runs.terminator import FEWEST_TRIALS, is_within_noise
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 STUDY = {"estimator": None, "space": {"max_depth": hpo.Int(1, 8), "min_impurity_decrease": hpo.Float(0.0, 0.05)}}

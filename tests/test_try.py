@@ -14,10 +14,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, Float, Int, SearchSpace
-from hpo.by_hand import choose, parse_assignments
 from hpo.cli import command
 from hpo.errors import InvalidOption, RunInUse
 from hpo.evaluation.evaluate import Problem, evaluate
+from hpo.runs.manual import choose, parse_assignments
 
 MANUAL = "iris-tree/manual/split0-seed0"
 

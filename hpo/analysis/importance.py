@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.database import records
 
 if TYPE_CHECKING:
-    from hpo.runs import Run
+    from hpo.runs.run import Run
 
 FEWEST_TRIALS = 10
 ENOUGH_TRIALS = 30

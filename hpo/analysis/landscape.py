@@ -24,7 +24,7 @@ from hpo.study.hyperparameters import Categorical, Configuration, Float, Int
 from hpo.units import Metric, counted
 
 if TYPE_CHECKING:
-    from hpo.runs import Run
+    from hpo.runs.run import Run
 
 _N_PLACES = 41  # along the axis of a continuous hyperparameter
 _N_LINES = 4  # of a second hyperparameter

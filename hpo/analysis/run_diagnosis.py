@@ -13,7 +13,7 @@ from hpo.analysis.edges import Edge, edges
 from hpo.units import Metric, counted
 
 if TYPE_CHECKING:
-    from hpo.runs import Run, Trial
+    from hpo.runs.run import Run, Trial
 
 _OF_SEVERAL = {FITS_WELL: "fit well", CANNOT_TELL: "cannot be told"}
 

@@ -11,7 +11,7 @@ from hpo.errors import InvalidOption
 from hpo.units import Metric, format_duration, nearest, rough_text
 
 if TYPE_CHECKING:
-    from hpo.runs import Run, Trial
+    from hpo.runs.run import Run, Trial
 
 RULES = ("best", "one-se", "fastest")
 COSTS = {

@@ -19,7 +19,7 @@ from hpo.study.space import SearchSpace, when_text
 from hpo.units import Metric, nearest, number_texts
 
 if TYPE_CHECKING:
-    from hpo.runs import Run, Trial
+    from hpo.runs.run import Run, Trial
 
 N_LEVELS = 9  # of a numeric hyperparameter whose levels nobody has listed
 

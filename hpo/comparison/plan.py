@@ -8,7 +8,7 @@ from numbers import Real
 from hpo.comparison.statistics import fewest_repetitions
 from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
-from hpo.limits import check_whole
+from hpo.runs.stopping import check_whole
 from hpo.samplers.pruning import check_suitable
 from hpo.samplers.table import Factory, Sampler, find_sampler
 from hpo.study.definition import StudyDefinition

@@ -18,18 +18,18 @@ from hpo.comparison.result import Comparison
 from hpo.comparison.worth import rows_by_place
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
-from hpo.driver import Driver, Job, check_scheduler, default_budget, started
 from hpo.errors import NotComparable
 from hpo.evaluation.engine import Engine
-from hpo.limits import RunOptions, check_workers
-from hpo.origin import find_in, stored_origin, study_words
 from hpo.process.cores import cores
 from hpo.process.interrupts import finishing_first
-from hpo.progress import Progress
+from hpo.runs.driver import Driver, Job, check_scheduler, default_budget, started
+from hpo.runs.origin import find_in, stored_origin, study_words
+from hpo.runs.progress import Progress
+from hpo.runs.progress_counts import Stages
+from hpo.runs.sealed_rows import Finalist, score_on_test
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import RunOptions, check_workers
 from hpo.samplers.table import Factory, Sampler, find_sampler
-from hpo.sealed import Finalist, score_on_test
-from hpo.session import StudySession
-from hpo.stages import Stages
 from hpo.study.definition import StudyDefinition, versions
 from hpo.units import counted, format_duration
 

@@ -15,7 +15,7 @@ from hpo.comparison.worth import rows_by_place
 from hpo.database.stored_runs import StoredRun
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import UnknownSampler
-from hpo.origin import ORIGIN, study_words
+from hpo.runs.origin import ORIGIN, study_words
 from hpo.samplers.table import RESERVED, SAMPLERS, Sampler, SamplerKind
 from hpo.study.space import SearchSpace
 from hpo.units import Metric, counted

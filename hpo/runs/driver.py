@@ -13,14 +13,14 @@ from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import DatabaseLost, RunInUse, UnknownRun
 from hpo.evaluation.engine import Engine, InProcess
-from hpo.limits import DEFAULT_TRIALS, UNFINISHED, RunOptions
-from hpo.loop import RunLoop
 from hpo.process.cores import cores
 from hpo.process.generators import kept
 from hpo.process.interrupts import Interrupts
-from hpo.progress import Progress
+from hpo.runs.loop import RunLoop
+from hpo.runs.progress import Progress
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import DEFAULT_TRIALS, UNFINISHED, RunOptions
 from hpo.samplers.table import Sampler
-from hpo.session import StudySession
 from hpo.study.definition import StudyDefinition
 from hpo.study.hyperparameters import Configuration
 from hpo.study.metrics import direction_doubt

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
-from hpo.terminator import is_within_noise
+from hpo.runs.terminator import is_within_noise
 
 DEFAULT_TRIALS = 50
 MOST_DEATHS = 3  # of workers, before the configuration is held to be their murderer

@@ -17,15 +17,15 @@ from hpo.database.trial_columns import state_counts
 from hpo.errors import RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation.evaluate import Problem
 from hpo.evaluation.results import stored_warnings, train_fold_scores
-from hpo.export import Exported, export_trial
-from hpo.limits import Outcome
 from hpo.models.parameters import model_parameters
-from hpo.optuna_studies import study_of
-from hpo.origin import to_make
 from hpo.process.failures import describe, exits_heard
 from hpo.process.generators import fold_name, seeded
 from hpo.process.interrupts import is_interrupt
-from hpo.session import StudySession
+from hpo.runs.final_model import Exported, export_trial
+from hpo.runs.optuna_studies import study_of
+from hpo.runs.origin import to_make
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import Outcome
 from hpo.study.definition import StudyDefinition
 from hpo.study.splits import TEST_FOLD
 from hpo.units import Metric

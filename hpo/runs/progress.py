@@ -9,8 +9,8 @@ from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
 from hpo.process.announcements import announce
 from hpo.process.interrupts import ANNOUNCEMENT, Interrupts
-from hpo.screen import Screen, cut, cut_row, cut_table, is_live, open_screen
-from hpo.stages import Stage, Stages
+from hpo.runs.progress_counts import Stage, Stages
+from hpo.runs.progress_screen import Screen, cut, cut_row, cut_table, is_live, open_screen
 from hpo.units import Metric, counted, format_duration
 
 if TYPE_CHECKING:

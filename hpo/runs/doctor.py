@@ -13,7 +13,7 @@ from hpo.database.records import RUN_ID
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError, UnusableDatabase
-from hpo.origin import pasted, stored_origin, study_at_hand, study_word, to_run
+from hpo.runs.origin import pasted, stored_origin, study_at_hand, study_word, to_run
 from hpo.samplers.table import RESERVED
 from hpo.study.definition import StudyDefinition
 
@@ -154,7 +154,7 @@ def _outcomes(database: StudyDatabase, study: str, rows: list[dict[str, Any]]) -
         definition = study_at_hand(study, database)
         if definition is None:
             return
-        from hpo.session import StudySession  # only here, as it imports all that evaluates
+        from hpo.runs.session import StudySession  # only here, as it imports all that evaluates
 
         session = StudySession(definition, database)
     except HpoError:  # it cannot be loaded, or changed: found already

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from hpo.database.study_database import StudyDatabase
-from hpo.driver import Driver, Job, started
 from hpo.errors import InvalidOption, InvalidSpace
-from hpo.limits import RunOptions, check_numbers
-from hpo.origin import find_in
 from hpo.process.cores import share_of_cores
 from hpo.process.interrupts import finishing_first
-from hpo.progress import Progress
-from hpo.runs import Run, Trial
-from hpo.session import StudySession
+from hpo.runs.driver import Driver, Job, started
+from hpo.runs.origin import find_in
+from hpo.runs.progress import Progress
+from hpo.runs.run import Run, Trial
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import RunOptions, check_numbers
 from hpo.study.definition import StudyDefinition
 from hpo.study.foreign_spaces import Parameter, Quantile, range_text
 from hpo.study.hyperparameters import Categorical, Configuration, Float, Int, finite_number

@@ -8,9 +8,9 @@ from typing import Any
 from hpo.evaluation.engine import Engine, Unit
 from hpo.evaluation.evaluate import evaluate_folds, score_fitted
 from hpo.evaluation.results import FoldResult
-from hpo.limits import MOST_DEATHS
 from hpo.process.generators import kept
-from hpo.session import StudySession
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import MOST_DEATHS
 from hpo.study.hyperparameters import Configuration
 from hpo.study.splits import TEST_FOLD
 

@@ -13,22 +13,22 @@ from optuna.trial import TrialState
 
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
-from hpo.driver import Driver, Job, check_scheduler, started
 from hpo.errors import InvalidOption, RunFailed, UnknownRun
 from hpo.evaluation.engine import InProcess
-from hpo.limits import MOST_WORKERS, Outcome, RunOptions, check_numbers, check_whole, check_workers
-from hpo.optuna_studies import Callback, check_callbacks
-from hpo.origin import find_in
 from hpo.process.cores import LONGEST, ThreadChoice, Timed, choose_threads, share_of_cores
 from hpo.process.interrupts import finishing_first
-from hpo.progress import Progress
-from hpo.runs import Run
+from hpo.runs.driver import Driver, Job, check_scheduler, started
+from hpo.runs.optuna_studies import Callback, check_callbacks
+from hpo.runs.origin import find_in
+from hpo.runs.progress import Progress
+from hpo.runs.run import Run
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import MOST_WORKERS, Outcome, RunOptions, check_numbers, check_whole, check_workers
+from hpo.runs.terminator import check_terminator
 from hpo.samplers.pruning import check_suitable
 from hpo.samplers.table import Factory, Sampler, find_sampler
-from hpo.session import StudySession
 from hpo.study.definition import StudyDefinition
 from hpo.study.metrics import loss_doubt
-from hpo.terminator import check_terminator
 from hpo.units import counted, format_duration
 
 _ONE_THREAD = "one_thread"  # attribute of a reference: whether fits on its split use one thread
@@ -82,7 +82,7 @@ def run(
         walltime: end the run when its trials have taken so many seconds in all, over every resumption: a budget in
             seconds instead of trials, where ``timeout`` limits this call alone.
         terminator: end the run, from 20 trials on, once a Gaussian process sees less left to gain than the standard
-            error of the incumbent's folds (:func:`hpo.terminator.is_within_noise`); needs torch.
+            error of the incumbent's folds (:func:`hpo.runs.terminator.is_within_noise`); needs torch.
         trial_timeout: seconds that the folds of a trial may take together; then it is killed, and fails.
         trial_memory: MB (2**20 bytes) that the process of a trial may take; beyond it the trial fails.
         lag: how many trials may be under way when the next is proposed; None is what the run has had from its

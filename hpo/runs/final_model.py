@@ -24,15 +24,15 @@ from hpo.models.folder import CARD, check_target, write_folder
 from hpo.models.parameters import model_parameters
 from hpo.models.serialization import FORMATS, pack
 from hpo.process.failures import counted_warnings
-from hpo.sealed import score_model_on_test, score_reference_on_test
-from hpo.session import StudySession
+from hpo.runs.sealed_rows import score_model_on_test, score_reference_on_test
+from hpo.runs.session import StudySession
 from hpo.study.definition import Data, versions
 from hpo.units import Metric, counted, rough_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpo.runs import Run, Trial
+    from hpo.runs.run import Run, Trial
 
 _SAMPLE = 200  # rows for which the file must predict what the model does
 

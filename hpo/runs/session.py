@@ -15,8 +15,8 @@ from hpo.database.timed_trials import TimedTrial
 from hpo.errors import StudyChanged, UnknownRun
 from hpo.evaluation.evaluate import Problem, evaluate_folds
 from hpo.evaluation.reproduction import UNSEEN, Reproduction, allowance, reproduce
-from hpo.origin import ORIGIN, stored_origin
 from hpo.process.generators import kept
+from hpo.runs.origin import ORIGIN, stored_origin
 from hpo.study.definition import Data, StudyDefinition, changed_versions, context_hash, versions
 from hpo.study.publication import Publication
 from hpo.units import format_duration

@@ -13,16 +13,16 @@ from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.evaluation.engine import Unit, UnitResult
 from hpo.evaluation.results import Evaluation, FoldResult, LearningCurve
-from hpo.limits import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
-from hpo.optuna_studies import Callbacks
 from hpo.process.interrupts import Interrupts
-from hpo.progress import Progress
+from hpo.runs.optuna_studies import Callbacks
+from hpo.runs.progress import Progress
+from hpo.runs.session import StudySession
+from hpo.runs.stopping import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
+from hpo.runs.under_way import UnderWay
 from hpo.samplers.ask_tell import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
 from hpo.samplers.pruning import Pruning
 from hpo.samplers.table import Sampler
-from hpo.session import StudySession
 from hpo.study.hyperparameters import Configuration
-from hpo.under_way import UnderWay
 from hpo.units import counted, format_duration
 
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
