@@ -15,7 +15,7 @@ from scipy import stats
 
 from benchmarks import null_worlds
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
-from hpo.comparison.statistics import (
+from hpo.comparison.statistics.effort import (
     Interval,
     median_difference,
     required_repetitions,

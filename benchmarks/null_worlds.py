@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from hpo.comparison.evidence import evidence
+from hpo.comparison.statistics.evidence import evidence
 from hpo.comparison.verdicts import Rules, judge
 
 Array = NDArray[np.float64]

@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 import hpo
 from benchmarks.tables import at_least, print_goal, print_machine, print_table
-from hpo.comparison.medians import median_interval
+from hpo.comparison.statistics.medians import median_interval
 
 FOLDS, STEPS = ("racing",), ("median", "halving", "hyperband")
 STUDIES = {

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from hpo.comparison.statistics import (
+from hpo.comparison.statistics.effort import (
     Interval,
     Overtuning,
     TimeToTarget,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
-from hpo.comparison.statistics import holm, median_difference, superiority, superiority_test
+from hpo.comparison.statistics.effort import holm, median_difference, superiority, superiority_test
 from hpo.comparison.verdicts import Rules, judge
 
 some = settings(max_examples=40, deadline=None, derandomize=True)

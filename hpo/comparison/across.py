@@ -13,7 +13,7 @@ import pandas as pd
 from hpo.comparison import pages
 from hpo.comparison.measures import as_losses
 from hpo.comparison.result import Comparison
-from hpo.comparison.statistics import (
+from hpo.comparison.statistics.effort import (
     Friedman,
     fewest_repetitions,
     friedman,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from hpo.comparison.statistics import median_interval
+from hpo.comparison.statistics.effort import median_interval
 
 _MOST_TIMES = 300  # a page is 1,000 pixels wide; more instants cannot be seen
 

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from hpo.comparison.pair_tests import Looks
 from hpo.comparison.plan import Plan
 from hpo.comparison.result import Comparison
-from hpo.comparison.statistics import fewest_repetitions
+from hpo.comparison.statistics.effort import fewest_repetitions
+from hpo.comparison.statistics.pair_tests import Looks
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.comparison import statistics
+from hpo.comparison.statistics import effort as statistics
 
 Array = np.ndarray[Any, Any]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
-from hpo.comparison.statistics import fewest_repetitions
+from hpo.comparison.statistics.effort import fewest_repetitions
 from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
 from hpo.runs.stopping import check_whole

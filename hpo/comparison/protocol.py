@@ -11,10 +11,10 @@ import pandas as pd
 
 from hpo.comparison import measures
 from hpo.comparison.looks import LOOKS, looks_of, note_look
-from hpo.comparison.pair_tests import fewest_looks
 from hpo.comparison.plan import RANDOM, Plan, in_words
 from hpo.comparison.questions import bars
 from hpo.comparison.result import Comparison
+from hpo.comparison.statistics.pair_tests import fewest_looks
 from hpo.comparison.worth import rows_by_place
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hpo.comparison.medians import median_interval
+from hpo.comparison.statistics.medians import median_interval
 
 COLUMNS = ["sampler", "against", "pruned", "saved", "saved_low", "saved_high", "winners", "lost"]
 

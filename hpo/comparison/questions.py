@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.comparison.evidence import bound, evidence
-from hpo.comparison.losses import FloatArray, differences
-from hpo.comparison.pair_tests import row_luck
+from hpo.comparison.statistics.evidence import bound, evidence
+from hpo.comparison.statistics.losses import FloatArray, differences
+from hpo.comparison.statistics.pair_tests import row_luck
 from hpo.comparison.verdicts import Rules
 
 FEWEST_TO_GIVE_UP = 10  # repetitions

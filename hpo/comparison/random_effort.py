@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hpo.comparison.losses import FloatArray
 from hpo.comparison.measures import as_losses
+from hpo.comparison.statistics.losses import FloatArray
 
 COLUMNS = ["speedup", "speedup_low", "speedup_high", "speedup_p", "dispersion", "pool"]
 _NOTHING = dict.fromkeys(COLUMNS, math.nan)

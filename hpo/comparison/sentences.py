@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.comparison import measures
-from hpo.comparison.statistics import fewest_repetitions
+from hpo.comparison.statistics.effort import fewest_repetitions
 from hpo.units import Metric, counted, format_duration, format_size, rough_text, share_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hpo.comparison import random_effort
 from hpo.comparison.measures import as_losses
-from hpo.comparison.statistics import median_interval
+from hpo.comparison.statistics.effort import median_interval
 
 if TYPE_CHECKING:
     from hpo.comparison.result import Comparison

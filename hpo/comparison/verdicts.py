@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hpo.comparison.losses import FloatArray, Interval, checked, largest_finite, merged_ties
-from hpo.comparison.pair_tests import PairTest, needed, pair_test, row_luck, widened
-from hpo.comparison.statistics import (
+from hpo.comparison.statistics.effort import (
     holm,
     median_difference,
     speedup,
     superiority,
 )
+from hpo.comparison.statistics.losses import FloatArray, Interval, checked, largest_finite, merged_ties
+from hpo.comparison.statistics.pair_tests import PairTest, needed, pair_test, row_luck, widened
 from hpo.units import counted
 
 MOST_TIES_OF_A_SPEEDUP = 0.2  # beyond, half a win for a tie drives P to 1/2 whatever the samplers do
@@ -89,7 +89,7 @@ def judge(
     One p-value per pair decides: the larger of the two-sided one on validation and the one-sided one on the test in
     that direction. "real" is a p-value below alpha after Holm's correction over the pairs, and with a margin a
     difference on the test beyond it. On the test the p-value is the larger of that of the ranks of the repetitions and
-    that of their mean with the luck of the test rows (:mod:`hpo.comparison.evidence`).
+    that of their mean with the luck of the test rows (:mod:`hpo.comparison.statistics.evidence`).
     "equivalent" (only with a margin): the interval that two one-sided tests at alpha give lies inside the margin.
     "no difference": every loss ties. Else "inconclusive". Without test losses, validation takes their place.
 

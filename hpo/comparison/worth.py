@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hpo.comparison.losses import FloatArray
 from hpo.comparison.measures import incumbents_at
+from hpo.comparison.statistics.losses import FloatArray
 from hpo.comparison.verdicts import Rules, judge
 from hpo.evaluation.row_scores import unpacked
 

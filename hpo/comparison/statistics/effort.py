@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from hpo.comparison.losses import Band, FloatArray, Interval, check_fraction, checked, merged_ties
-from hpo.comparison.medians import median_difference, median_interval
-from hpo.comparison.superiority import (
+from hpo.comparison.statistics.losses import Band, FloatArray, Interval, check_fraction, checked, merged_ties
+from hpo.comparison.statistics.medians import median_difference, median_interval
+from hpo.comparison.statistics.superiority import (
     fewest_repetitions,
     required_repetitions,
     speedup,

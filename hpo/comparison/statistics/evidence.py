@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from hpo.comparison.losses import FloatArray
+from hpo.comparison.statistics.losses import FloatArray
 
 _BETS = np.array([0.1, 0.2, 0.35, 0.5, 0.7, 0.9])  # shares of the wealth that are put on each repetition
 # Levels at which the sequential test on given rows is tried: its p-value is the smallest that rejects.

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from scipy import special, stats
 
-from hpo.comparison.evidence import RowLuck, row_test, sequential_p
-from hpo.comparison.losses import FloatArray, Interval, differences, merged_ties
-from hpo.comparison.statistics import fewest_repetitions, superiority, superiority_test
+from hpo.comparison.statistics.effort import fewest_repetitions, superiority, superiority_test
+from hpo.comparison.statistics.evidence import RowLuck, row_test, sequential_p
+from hpo.comparison.statistics.losses import FloatArray, Interval, differences, merged_ties
 
 POWER = 0.8  # that the number of repetitions that is said to be needed is to have
 # A test that holds at any number of looks takes about so many more repetitions (benchmarks.honesty).

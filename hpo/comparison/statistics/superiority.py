@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from hpo.comparison.losses import (
+from hpo.comparison.statistics.losses import (
     FloatArray,
     Interval,
     check_fraction,

@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from hpo.comparison.losses import Band, FloatArray, Interval, check_fraction, checked, differences, minus, two_samples
+from hpo.comparison.statistics.losses import (
+    Band,
+    FloatArray,
+    Interval,
+    check_fraction,
+    checked,
+    differences,
+    minus,
+    two_samples,
+)
 
 
 def median_interval(values: ArrayLike, confidence: float = 0.95, axis: int = 0) -> Band:

@@ -1,0 +1,1 @@
+"""The arithmetic of comparisons: values in, values out, each formula with its source."""
