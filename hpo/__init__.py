@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from hpo.runs.run import Run as Run
     from hpo.runs.run import Trial as Trial
     from hpo.runs.runner import run as run
-    from hpo.search_cv import SearchCV as SearchCV
+    from hpo.search_cv.search import SearchCV as SearchCV
     from hpo.study.catalogue import find_study as find_study
     from hpo.study.definition import Data as Data
     from hpo.study.definition import StudyDefinition as StudyDefinition
@@ -79,7 +79,7 @@ _HOMES = {
     "Comparison": "hpo.comparison.result",
     "Metric": "hpo.study.metrics",
     "compare": "hpo.comparison.protocol",
-    "SearchCV": "hpo.search_cv",
+    "SearchCV": "hpo.search_cv.search",
     "SearchSpace": "hpo.study.space",
     "StudyDatabase": "hpo.database.study_database",
     "count_parameters": "hpo.models.parameters",

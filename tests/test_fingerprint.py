@@ -43,7 +43,7 @@ from sklearn.svm import SVC
 import hpo
 from hpo import InvalidDefinition
 from hpo.fingerprint.hashing import OLD_HASHES, fingerprint, fingerprint_and_origins, hash_as_stored, unfitted
-from hpo.search_space import CandidateSpace
+from hpo.search_cv.spaces import CandidateSpace
 from hpo.study.definition import context_hash, data_hash
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -33,7 +33,7 @@ import hpo
 from hpo import SearchCV
 from hpo.cli import command
 from hpo.samplers.table import find_sampler
-from hpo.search_space import CandidateSpace
+from hpo.search_cv.spaces import CandidateSpace
 from hpo.study.foreign_spaces import as_parameter
 
 X, Y = load_iris(return_X_y=True)
@@ -204,7 +204,7 @@ class Ticking(DecisionTreeClassifier):
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "grid"])
 def test_no_candidate_begins_after_the_timeout(sampler, monkeypatch):
-    monkeypatch.setattr("hpo.search_cv.time.monotonic", lambda: Clock.now)
+    monkeypatch.setattr("hpo.search_cv.search.time.monotonic", lambda: Clock.now)
     search = SearchCV(Ticking(), {"max_depth": hpo.Int(1, 100, grid=20)}, sampler=sampler, n_trials=12, cv=5, timeout=7)
     assert len(search.fit(X, Y).cv_results_["params"]) == 2
 

@@ -24,9 +24,9 @@ from hpo.runs.stopping import RunOptions, Told
 from hpo.samplers.ask_tell import Proposal, WorkingStudy
 from hpo.samplers.pruning import Pruning, Watched
 from hpo.samplers.table import Sampler
-from hpo.search_folds import Fold, evaluation_of, fold_result, one_score, stored_fold
-from hpo.search_kept import KeptRun
-from hpo.search_space import CandidateSpace
+from hpo.search_cv.folds import Fold, evaluation_of, fold_result, one_score, stored_fold
+from hpo.search_cv.kept import KeptRun
+from hpo.search_cv.spaces import CandidateSpace
 from hpo.study.definition import changed_versions, versions
 from hpo.study.hyperparameters import Configuration
 from hpo.units import Metric, format_duration

@@ -10,7 +10,7 @@ from sklearn.utils.validation import _check_method_params
 from hpo.evaluation.training_steps import Pruned, fit_watched
 from hpo.process.generators import fold_name, kept, seed
 from hpo.samplers.pruning import Watched
-from hpo.search_folds import Fold, one_score
+from hpo.search_cv.folds import Fold, one_score
 
 
 def fit_and_score_watched(

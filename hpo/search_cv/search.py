@@ -27,12 +27,12 @@ from hpo.runs.optuna_studies import check_callbacks
 from hpo.runs.stopping import RunOptions, check_whole
 from hpo.samplers.pruning import check_trains_in_steps
 from hpo.samplers.table import find_sampler
-from hpo.search_folds import Splits, missing_fold, one_score
-from hpo.search_kept import KeptRun
-from hpo.search_run import DEFAULT_CANDIDATES, Candidate, SearchRun
-from hpo.search_seeded import SeededTask
-from hpo.search_space import CandidateSpace
-from hpo.search_watched import fit_and_score_watched
+from hpo.search_cv.folds import Splits, missing_fold, one_score
+from hpo.search_cv.kept import KeptRun
+from hpo.search_cv.run import DEFAULT_CANDIDATES, Candidate, SearchRun
+from hpo.search_cv.seeded import SeededTask
+from hpo.search_cv.spaces import CandidateSpace
+from hpo.search_cv.watched import fit_and_score_watched
 from hpo.study.metrics import as_scorer
 from hpo.study.splits import TEST_FOLD
 from hpo.units import counted, format_duration, one_line
