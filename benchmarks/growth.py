@@ -32,8 +32,8 @@ _RUN = "trivial/random/split0-seed0"
 _CHUNK = 1_000  # trials to a transaction
 _FIRST_ANSWER = """
 import hpo, sys
-from hpo.browser import Browser
-from hpo.freshness import collect
+from hpo.dashboard.site import Browser
+from hpo.dashboard.cache import collect
 database = hpo.StudyDatabase(sys.argv[1])
 study_id = database.study_id("trivial/random/split0-seed0")
 page = {"REQUEST_METHOD": "GET", "PATH_INFO": f"/api/studies/{study_id}", "QUERY_STRING": ""}

@@ -324,7 +324,7 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 def _dashboard(arguments: argparse.Namespace) -> int:
     from hpo import text
-    from hpo.dashboard import browse
+    from hpo.dashboard.server import browse
 
     browse(
         arguments.database,

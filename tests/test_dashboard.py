@@ -14,8 +14,8 @@ import pytest
 from conftest import tree_study
 
 import hpo
-from hpo import guards
-from hpo.dashboard import HOST, Dashboard
+from hpo.dashboard import guards
+from hpo.dashboard.server import HOST, Dashboard
 
 
 class Served:
@@ -106,7 +106,7 @@ def test_writable_lets_the_browser_change_it(tmp_path, tree):
 def test_a_free_port_is_found_when_the_usual_one_is_taken(run, monkeypatch):
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr("hpo.dashboard.PORT", port)
+        monkeypatch.setattr("hpo.dashboard.server.PORT", port)
         other = Dashboard(run.database)
         assert other.port != port
         other.close()

@@ -6,7 +6,7 @@ from conftest import opened_by_optuna, optunas, tree_study
 from optuna.trial import TrialState
 
 import hpo
-from hpo.browsed_storage import BrowsedStorage
+from hpo.dashboard.storage import BrowsedStorage
 from hpo.database import records
 from hpo.database.opening import has_newest_schema
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import tree_study
 
 import hpo
-from hpo.dashboard import Dashboard
+from hpo.dashboard.server import Dashboard
 from hpo.database.safe_csv import safe_cell, safe_csv
 from hpo.text import write_frame
 

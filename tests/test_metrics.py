@@ -13,7 +13,7 @@ from sklearn.metrics import make_scorer
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import hpo
-from hpo.browsed_storage import BrowsedStorage
+from hpo.dashboard.storage import BrowsedStorage
 from hpo.study.metrics import as_scorer, direction_doubt, loss_doubt
 from hpo.units import Metric as Shown
 

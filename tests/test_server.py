@@ -23,11 +23,11 @@ from optuna.trial import create_trial
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo.browser import Browser
+from hpo.dashboard.cache import collect
+from hpo.dashboard.site import Browser
 from hpo.database import locks
 from hpo.database.records import TrialRecord
 from hpo.database.run_name import RunName
-from hpo.freshness import collect
 from hpo.runs.doctor import examine
 
 pytestmark = pytest.mark.slow

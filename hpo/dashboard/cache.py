@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo.browsed_storage import ASKED
+from hpo.dashboard.guards import WSGI, Environ, Headers
+from hpo.dashboard.storage import ASKED
 from hpo.database import records as t
-from hpo.guards import WSGI, Environ, Headers
 
 T = TypeVar("T")
 

@@ -9,15 +9,15 @@ import optuna_dashboard
 import sqlalchemy as sa
 
 from hpo.analysis.importance import Importances, importances_of_trials
-from hpo.browsed_storage import BrowsedStorage
-from hpo.comparison_site import ComparisonSite
+from hpo.dashboard.cache import Answers, Changes, collect, with_insertion
+from hpo.dashboard.comparisons import ComparisonSite
+from hpo.dashboard.guards import WSGI, Environ
+from hpo.dashboard.run_note import PATH, run_note
+from hpo.dashboard.storage import BrowsedStorage
 from hpo.database import records as t
 from hpo.database.safe_csv import safe_csv
 from hpo.database.stored_runs import StoredRun
 from hpo.database.study_database import StudyDatabase
-from hpo.freshness import Answers, Changes, collect, with_insertion
-from hpo.guards import WSGI, Environ
-from hpo.run_note import PATH, run_note
 
 _IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances")
 

@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 from hpo.comparison.pages import comparison_part
 from hpo.comparison.stored import Pair, Standing, read_stored, standings
+from hpo.dashboard.cache import Changes, Kept
+from hpo.dashboard.guards import Environ, respond
+from hpo.dashboard.run_note import PATH, comparison_path
 from hpo.database.stored_runs import StoredRun, read_runs
 from hpo.database.study_database import StudyDatabase
 from hpo.errors import HpoError
 from hpo.figures.page import document, resource
-from hpo.freshness import Changes, Kept
-from hpo.guards import Environ, respond
-from hpo.run_note import PATH, comparison_path
 from hpo.runs.origin import ORIGIN, study_words
 from hpo.units import counted
 
@@ -143,7 +143,9 @@ def _script(name: str) -> str | None:
         from plotly.offline import get_plotlyjs
 
         return str(get_plotlyjs())
-    return resource(name) if name in ("page.js", "live.js") else None
+    if name == "live.js":
+        return resource(name, "hpo.dashboard")
+    return resource(name) if name == "page.js" else None
 
 
 def _code(*, has_figures: bool) -> str:

@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import waitress
 
-from hpo.database.opening import as_url
-from hpo.database.passwords import has_password, hide_passwords
-from hpo.database.study_database import StudyDatabase
-from hpo.errors import HpoError, InvalidOption, UnusableDatabase
-from hpo.guards import (
+from hpo.dashboard.guards import (
     Environ,
     addresses,
     check_token,
@@ -31,9 +27,13 @@ from hpo.guards import (
     with_headers,
     with_token,
 )
+from hpo.database.opening import as_url
+from hpo.database.passwords import has_password, hide_passwords
+from hpo.database.study_database import StudyDatabase
+from hpo.errors import HpoError, InvalidOption, UnusableDatabase
 
 if TYPE_CHECKING:
-    from hpo.browser import Browser
+    from hpo.dashboard.site import Browser
 
 HOST = "127.0.0.1"
 PORT = 8080
@@ -184,7 +184,7 @@ class _Source:
             self._current()
 
     def _current(self) -> "Browser | None":
-        from hpo.browser import Browser  # imports optuna-dashboard, which takes its time
+        from hpo.dashboard.site import Browser  # imports optuna-dashboard, which takes its time
 
         with self._lock:
             there = self._there()

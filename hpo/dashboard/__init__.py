@@ -1,0 +1,1 @@
+"""The study database in the browser: optuna-dashboard and the comparisons of one database, as one site."""
