@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hpo.analysis.selection import select as select
     from hpo.analysis.training_curves import training_curve as training_curve
     from hpo.analysis.validation_curves import validation_curve as validation_curve
-    from hpo.cli import main as main
+    from hpo.cli.main import main as main
     from hpo.comparison.protocol import compare as compare
     from hpo.comparison.result import Comparison as Comparison
     from hpo.database.study_database import StudyDatabase as StudyDatabase
@@ -88,7 +88,7 @@ _HOMES = {
     "find_study": "hpo.study.catalogue",
     "importances": "hpo.analysis.importance",
     "load_model": "hpo.models.folder",
-    "main": "hpo.cli",
+    "main": "hpo.cli.main",
     "model_parameters": "hpo.models.parameters",
     "run": "hpo.runs.runner",
     "select": "hpo.analysis.selection",

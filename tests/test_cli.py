@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import hpo
-from hpo.cli import command, main
+from hpo.cli.main import command, main
 
 ALONE = ("--workers", "1")  # workers take seconds to come up
 SCRIPT = '''
@@ -412,8 +412,8 @@ def test_a_script_runs_itself_and_is_the_same_study(folder, capsys):
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_load_neither_optuna_nor_scikit_learn(option):
     code = (
-        "import sys, hpo.cli\n"
-        f"try:\n    hpo.cli.command([{option!r}])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
+        "import sys, hpo.cli.main\n"
+        f"try:\n    hpo.cli.main.command([{option!r}])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
         "heavy = {'optuna', 'sklearn', 'pandas', 'numpy', 'sqlalchemy', 'scipy', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -425,7 +425,7 @@ def test_commands_that_only_read_load_nothing_that_trains_or_draws(folder, comma
     with hpo.StudyDatabase("hpo.db"):
         pass
     code = (
-        f"import sys, hpo.cli\nassert hpo.cli.command([{command!r}]) == 0\n"
+        f"import sys, hpo.cli.main\nassert hpo.cli.main.command([{command!r}]) == 0\n"
         "heavy = {'sklearn', 'scipy', 'pandas', 'distributed', 'matplotlib', 'plotly'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -14,8 +14,8 @@ import pytest
 from conftest import optunas
 
 import hpo
-from hpo.arguments import build_parser
-from hpo.cli import COMMANDS, command
+from hpo.cli.arguments import build_parser
+from hpo.cli.main import COMMANDS, command
 
 SCRIPT = '''
 """A tree on iris."""
@@ -248,7 +248,7 @@ def test_a_full_disk_and_a_deleted_folder_are_one_clear_line(folder):
 def test_a_narrow_terminal_lacks_columns_and_breaks_no_name(monkeypatch, capsys):
     from rich.console import Console
 
-    from hpo import text
+    from hpo.cli import text
 
     monkeypatch.setenv("TERM", "xterm")  # rich gives a dumb terminal 80 columns, whatever it is told
     monkeypatch.setattr(text, "console", Console(force_terminal=True, width=60, highlight=False, color_system=None))

@@ -391,7 +391,7 @@ def test_the_page_of_several_studies_has_a_section_each(tmp_path):
 def test_the_table_fits_the_terminal(width, monkeypatch):
     from rich.console import Console
 
-    from hpo import text
+    from hpo.cli import text
 
     good, bad = rising(-0.5, -1.0)
     comparison = made({"random": bad, "tpe": good})

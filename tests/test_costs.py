@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 import hpo
 from hpo import CrossValidation, Int, InvalidOption, Run, RunFailed, Trial, UnknownRun
 from hpo.analysis.selection import pareto_front, selected
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.evaluation.results import Evaluation, FoldResult, combine
 from hpo.models.costs import model_size_mb

@@ -26,7 +26,7 @@ import hpo
 from hpo import Categorical, CrossValidation, Float, Holdout, Int, InvalidOption, RunFailed, StudyDefinition
 from hpo.analysis.training_curves import findings
 from hpo.analysis.validation_curves import levels_of
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.figures.line_chart import Chart, Line
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import opened_by_optuna, tree_study
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.runs.doctor import examine
 
 SCRIPT = """

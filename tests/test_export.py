@@ -29,7 +29,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.evaluation.evaluate import Problem
 from hpo.models.folder import check_target, write_folder
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import FLAT, same_trials, tree_study
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.runs.doctor import examine
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ import pytest
 from conftest import tree_study
 
 import hpo
+from hpo.cli.text import write_frame
 from hpo.dashboard.server import Dashboard
 from hpo.database.safe_csv import safe_cell, safe_csv
-from hpo.text import write_frame
 
 TOKEN = "0123456789abcdef0123"
 

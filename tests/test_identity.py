@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.database import locks, records
 from hpo.database.records import RunKey
 from hpo.database.run_name import RunName

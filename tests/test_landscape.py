@@ -7,7 +7,7 @@ from conftest import tree_study
 import hpo
 from hpo import Categorical, Int
 from hpo.analysis.landscape import landscape
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.samplers.bayesian.targets import scores_at, targets
 
 

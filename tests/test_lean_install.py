@@ -19,7 +19,7 @@ def without_pyarrow(code, cwd):
 
 def test_parquet_needs_an_extra_which_one_line_says(tmp_path):
     code = (
-        "import hpo\nfrom hpo.cli import command\n"
+        "import hpo\nfrom hpo.cli.main import command\n"
         "hpo.StudyDatabase('hpo.db').close()\n"
         "assert command(['list', '--output', 't.csv']) == 0\n"
         "sys.exit(command(['list', '--output', 't.parquet']))\n"

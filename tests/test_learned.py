@@ -26,7 +26,7 @@ from hpo import (
     evaluation,
     model_costs,
 )
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.evaluation.results import Evaluation, FoldResult, combine
 from hpo.runs.run import Run

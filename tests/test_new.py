@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, Float, Int
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.errors import InvalidOption
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.study.from_csv.columns import CLASSIFICATION, REGRESSION, Columns, Target, find_target, sort_columns

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.study.from_csv.amounts import Amounts, as_numbers, find_amounts
 from hpo.study.from_csv.dates import date_format
 from hpo.study.from_csv.read import read_table

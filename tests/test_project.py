@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import hpo
-from hpo.arguments import build_parser
-from hpo.cli import COMMANDS
+from hpo.cli.arguments import build_parser
+from hpo.cli.main import COMMANDS
 from hpo.samplers.table import SAMPLERS
 
 ROOT = Path(__file__).resolve().parent.parent

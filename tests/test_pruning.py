@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.comparison.pruned import pruned
 from hpo.evaluation.evaluate import Problem, evaluate_folds
 from hpo.evaluation.results import FoldResult, LearningCurve

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_iris
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.evaluation.reproduction import Reproduction, allowance, reproduce
 
 X, Y = load_iris(return_X_y=True)

@@ -31,7 +31,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import hpo
 from hpo import SearchCV
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.samplers.table import find_sampler
 from hpo.search_cv.spaces import CandidateSpace
 from hpo.study.foreign_spaces import as_parameter

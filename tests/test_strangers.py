@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.database.passwords import command_again, hide_passwords
 
 NAME = "iris-tree/random/split0-seed0"

@@ -158,8 +158,8 @@ def test_without_torch_it_says_what_to_install(tmp_path):
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'torch': raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, NoTorch())\n"
-        "import hpo.cli\n"
-        "sys.exit(hpo.cli.command(sys.argv[1:]))\n"
+        "import hpo.cli.main\n"
+        "sys.exit(hpo.cli.main.command(sys.argv[1:]))\n"
     )
 
     def hpo_without_torch(*arguments):

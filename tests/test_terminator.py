@@ -10,7 +10,7 @@ from conftest import same_trials, tree_study
 from driving import Shuffled, drive
 
 import hpo
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.runs.terminator import FEWEST_TRIALS, is_within_noise
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, Float, Int, SearchSpace
-from hpo.cli import command
+from hpo.cli.main import command
 from hpo.errors import InvalidOption, RunInUse
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.runs.manual import choose, parse_assignments

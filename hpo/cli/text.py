@@ -20,9 +20,9 @@ from hpo.units import Metric, counted, digits_apart, format_duration, rough_text
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
     import pandas as pd
 
+    from hpo.cli.learned import Learned
     from hpo.comparison.across import AcrossStudies
     from hpo.comparison.result import Comparison
-    from hpo.learned import Learned
     from hpo.runs.run import Run, Trial
 
 # Columns of a comparison's table, those first that a narrow terminal can best do without.

@@ -8,8 +8,8 @@ import pandas as pd
 from rich.text import Text
 
 from hpo.analysis.selection import COSTS, cost_of, cost_text, pareto_front
+from hpo.cli.text import console, say, table
 from hpo.figures.line_chart import Chart, Line
-from hpo.text import console, say, table
 from hpo.units import Metric, counted, digits_apart, rough_text, share_text
 
 if TYPE_CHECKING:

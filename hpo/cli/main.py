@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from hpo import commands
-from hpo.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
+from hpo.cli import commands
+from hpo.cli.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
+from hpo.cli.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
 from hpo.database.passwords import command_again, hide_passwords
 from hpo.errors import ClusterLost, HpoError, InvalidOption, NotComparable, ScriptFailed
 from hpo.process.interrupts import Interrupts, handled_by, leave, own_signals
-from hpo.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
 from hpo.units import counted, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _complain(text: str) -> None:
 
 
 def _studies(arguments: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo.cli import text
     from hpo.study.catalogue import copy_study
 
     if arguments.to is not None and arguments.copy is None:
@@ -115,14 +115,14 @@ def _studies(arguments: argparse.Namespace) -> int:
 
 
 def _samplers(_: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo.cli import text
 
     text.show_samplers()
     return DONE
 
 
 def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) -> int:
-    from hpo import text
+    from hpo.cli import text
     from hpo.runs.origin import find_in
     from hpo.runs.runner import run as run_study
 
@@ -180,7 +180,7 @@ def _go_on_with(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo.cli import text
     from hpo.comparison.across import AcrossStudies
     from hpo.comparison.protocol import compare
     from hpo.figures.files import check_target, write_figures
@@ -262,12 +262,12 @@ def _repetitions(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo.cli import text
 
     with _existing(arguments) as database:
         runs = database.run_rows()
         if arguments.study is not None:
-            from hpo.named_run import studies_named
+            from hpo.cli.named_run import studies_named
 
             names = studies_named(arguments.study, database)
             runs = [row for row in runs if row["study"] in names]
@@ -284,8 +284,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from hpo.cli.show import show
     from hpo.runs.origin import existing
-    from hpo.showing import show
 
     with existing(arguments.database, arguments.run) as database:
         show(arguments, database)
@@ -293,7 +293,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo.cli import text
     from hpo.runs.doctor import examine
 
     with _existing(arguments) as database:
@@ -307,7 +307,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _delete(arguments: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo.cli import text
     from hpo.runs.run import Run
 
     with _existing(arguments) as database:
@@ -323,7 +323,7 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 
 def _dashboard(arguments: argparse.Namespace) -> int:
-    from hpo import text
+    from hpo.cli import text
     from hpo.dashboard.server import browse
 
     browse(

@@ -23,9 +23,9 @@ _CEILINGS = {
 
 def show(arguments: argparse.Namespace, database: "StudyDatabase") -> None:
     """Carry out ``hpo show`` on an open database."""
-    from hpo import text
-    from hpo.learned import learn
-    from hpo.named_run import named_run
+    from hpo.cli import text
+    from hpo.cli.learned import learn
+    from hpo.cli.named_run import named_run
 
     question = _question(arguments)
     run = named_run(arguments.run, database, arguments.study)
@@ -70,8 +70,8 @@ def _question(arguments: argparse.Namespace) -> str | None:
 
 
 def _answer(question: str, arguments: argparse.Namespace, run: "Run", trial: "Trial | None") -> None:
-    from hpo import insight_text, text
     from hpo.analysis.selection import check_cost, selected
+    from hpo.cli import insight_text, text
     from hpo.runs.origin import study_of
 
     if question in ("cost", "select"):
@@ -128,7 +128,7 @@ def _give(
     n_rows: int | None = None,
 ) -> None:
     """Print, or write, what answers a question: picture, table and sentences."""
-    from hpo import insight_text, text
+    from hpo.cli import insight_text, text
 
     if arguments.figure is not None:
         chart.write(arguments.figure, sentences)
@@ -149,9 +149,9 @@ def _give(
 
 def _show_insights(run: "Run", *, may_train: bool) -> None:
     """Below a run: its diagnosis, best values at an edge, and what decides."""
-    from hpo import insight_text, text
     from hpo.analysis.importance import importances
     from hpo.analysis.run_diagnosis import diagnose
+    from hpo.cli import insight_text, text
 
     insight_text.show_importances(importances(run))
     if not may_train or run.definition is None:

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpo.cli.text import say, show_warnings, table
 from hpo.runs.manual import is_better
-from hpo.text import say, show_warnings, table
 from hpo.units import counted, format_duration, format_size, number_text, one_line, rough_text
 
 if TYPE_CHECKING:

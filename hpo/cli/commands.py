@@ -3,16 +3,16 @@
 import argparse
 import sys
 
-from hpo.arguments import Call
+from hpo.cli.arguments import Call
+from hpo.cli.streams import stdout_for_json
 from hpo.errors import InvalidOption
-from hpo.streams import stdout_for_json
 
 DONE, FAILED = 0, 1
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from hpo import model_text, text
-    from hpo.named_run import named_run
+    from hpo.cli import model_text, text
+    from hpo.cli.named_run import named_run
     from hpo.runs.origin import existing, study_of
 
     with existing(arguments.database, arguments.what) as database:
@@ -34,7 +34,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _try(arguments: argparse.Namespace) -> int:
-    from hpo import model_text, text
+    from hpo.cli import model_text, text
     from hpo.runs.manual import parse_assignments, try_configuration
     from hpo.runs.origin import find_in
 
@@ -64,7 +64,7 @@ def _try(arguments: argparse.Namespace) -> int:
 
 
 def _new(arguments: argparse.Namespace) -> int:
-    from hpo import model_text
+    from hpo.cli import model_text
     from hpo.study.from_csv.write import write_study
 
     study = write_study(
