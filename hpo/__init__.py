@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hpo.version import __version__
 
 if TYPE_CHECKING:
+    from hpo.analysis.diagnosis import diagnose as diagnose
     from hpo.analysis.importance import importances as importances
-    from hpo.analysis.run_diagnosis import diagnose as diagnose
     from hpo.analysis.selection import select as select
     from hpo.analysis.training_curves import training_curve as training_curve
     from hpo.analysis.validation_curves import validation_curve as validation_curve
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpo.comparison.protocol import compare as compare
     from hpo.comparison.result import Comparison as Comparison
     from hpo.database.study_database import StudyDatabase as StudyDatabase
+    from hpo.database.trial import Trial as Trial
     from hpo.errors import ClusterLost as ClusterLost
     from hpo.errors import DatabaseLost as DatabaseLost
     from hpo.errors import HpoError as HpoError
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from hpo.models.parameters import model_parameters as model_parameters
     from hpo.runs.manual import try_configuration as try_configuration
     from hpo.runs.run import Run as Run
-    from hpo.runs.run import Trial as Trial
     from hpo.runs.runner import run as run
     from hpo.search_cv.search import SearchCV as SearchCV
     from hpo.study.catalogue import find_study as find_study
@@ -75,7 +75,8 @@ _HOMES = {
     **dict.fromkeys(("Float", "Int", "Categorical"), "hpo.study.hyperparameters"),
     **dict.fromkeys(("Holdout", "CrossValidation"), "hpo.study.splits"),
     **dict.fromkeys(("Data", "StudyDefinition"), "hpo.study.definition"),
-    **dict.fromkeys(("Run", "Trial"), "hpo.runs.run"),
+    "Run": "hpo.runs.run",
+    "Trial": "hpo.database.trial",
     "Comparison": "hpo.comparison.result",
     "Metric": "hpo.study.metrics",
     "compare": "hpo.comparison.protocol",
@@ -83,7 +84,7 @@ _HOMES = {
     "SearchSpace": "hpo.study.space",
     "StudyDatabase": "hpo.database.study_database",
     "count_parameters": "hpo.models.parameters",
-    "diagnose": "hpo.analysis.run_diagnosis",
+    "diagnose": "hpo.analysis.diagnosis",
     "equation": "hpo.models.equations",
     "find_study": "hpo.study.catalogue",
     "importances": "hpo.analysis.importance",

@@ -16,11 +16,11 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import hpo
 from hpo import Categorical, CrossValidation, Data, Float, Holdout, Int, SearchSpace, StudyDefinition, UnknownRun
-from hpo.analysis.diagnosis import CANNOT_TELL, FITS_WELL, OVERFIT, UNDERFIT, diagnosis, margin_of_mean, perfect_score
-from hpo.analysis.dummy_scores import dummy_scores, part_scores
-from hpo.analysis.edges import edges
+from hpo.evaluation.diagnosis import CANNOT_TELL, FITS_WELL, OVERFIT, UNDERFIT, diagnosis, margin_of_mean, perfect_score
+from hpo.evaluation.dummy_scores import dummy_scores, part_scores
 from hpo.evaluation.evaluate import Problem
 from hpo.runs.run import Run
+from hpo.study.edges import edges
 from hpo.units import Metric
 
 FOLDS = CrossValidation(folds=5, test=0.2)

@@ -11,7 +11,8 @@ from hpo.errors import InvalidOption
 from hpo.units import Metric, format_duration, nearest, rough_text
 
 if TYPE_CHECKING:
-    from hpo.runs.run import Run, Trial
+    from hpo.database.trial import Trial
+    from hpo.runs.run import Run
 
 RULES = ("best", "one-se", "fastest")
 COSTS = {

@@ -16,7 +16,8 @@ from hpo.process.generators import fold_name, seeded
 from hpo.units import counted, number_texts, one_line
 
 if TYPE_CHECKING:
-    from hpo.runs.run import Run, Trial
+    from hpo.database.trial import Trial
+    from hpo.runs.run import Run
 
 # Of the training loss. Conventions, on curves of any scale.
 MOST_RISES = 1 / 3  # rises, as a share of the falls: above, it jumps to and fro

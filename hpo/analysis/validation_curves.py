@@ -19,7 +19,8 @@ from hpo.study.space import SearchSpace, when_text
 from hpo.units import Metric, nearest, number_texts
 
 if TYPE_CHECKING:
-    from hpo.runs.run import Run, Trial
+    from hpo.database.trial import Trial
+    from hpo.runs.run import Run
 
 N_LEVELS = 9  # of a numeric hyperparameter whose levels nobody has listed
 

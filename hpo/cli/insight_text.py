@@ -14,7 +14,7 @@ from hpo.units import Metric, counted, digits_apart, rough_text, share_text
 
 if TYPE_CHECKING:
     from hpo.analysis.importance import Importances
-    from hpo.analysis.run_diagnosis import RunDiagnosis
+    from hpo.runs.diagnosis import RunDiagnosis
     from hpo.runs.run import Run
 
 

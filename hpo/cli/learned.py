@@ -12,7 +12,8 @@ from hpo.units import format_duration, one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpo.runs.run import Run, Trial
+    from hpo.database.trial import Trial
+    from hpo.runs.run import Run
 
 _WORTH_SAYING = 5  # seconds of training
 

@@ -10,8 +10,9 @@ from hpo.units import format_duration, one_line, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from hpo.database.study_database import StudyDatabase
+    from hpo.database.trial import Trial
     from hpo.figures.line_chart import Chart
-    from hpo.runs.run import Run, Trial
+    from hpo.runs.run import Run
 
 _WORTH_SAYING = 5  # seconds of training
 _QUESTIONS = ("curve", "training", "cost", "select", "surrogate")
@@ -149,8 +150,8 @@ def _give(
 
 def _show_insights(run: "Run", *, may_train: bool) -> None:
     """Below a run: its diagnosis, best values at an edge, and what decides."""
+    from hpo.analysis.diagnosis import diagnose
     from hpo.analysis.importance import importances
-    from hpo.analysis.run_diagnosis import diagnose
     from hpo.cli import insight_text, text
 
     insight_text.show_importances(importances(run))

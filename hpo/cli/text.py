@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
     from hpo.cli.learned import Learned
     from hpo.comparison.across import AcrossStudies
     from hpo.comparison.result import Comparison
-    from hpo.runs.run import Run, Trial
+    from hpo.database.trial import Trial
+    from hpo.runs.run import Run
 
 # Columns of a comparison's table, those first that a narrow terminal can best do without.
 _DISPENSABLE = ("memory", "trials", "sampler time", "failed", "95%", "fit time", "reaches target", "random needs")

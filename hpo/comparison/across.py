@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hpo.comparison import pages
+from hpo.comparison import pages, side_figures
 from hpo.comparison.measures import as_losses
 from hpo.comparison.result import Comparison
 from hpo.comparison.statistics.effort import (
@@ -24,6 +24,7 @@ from hpo.comparison.statistics.effort import (
 )
 from hpo.errors import NotComparable
 from hpo.figures.figure import Figure
+from hpo.figures.page import Section
 from hpo.figures.plotly_figure import plotly_figure
 from hpo.units import counted
 
@@ -127,7 +128,9 @@ class AcrossStudies:
     @functools.cached_property
     def drawn(self) -> dict[str, Figure]:
         """The figure ``ranks``, from five studies on, whoever draws it."""
-        return pages.rank_figures(self)
+        if not self.has_ranks:
+            return {}
+        return {"ranks": side_figures.ranks(self.ranks, self.critical_difference)}
 
     @functools.cached_property
     def figures(self) -> "dict[str, go.Figure]":
@@ -136,7 +139,9 @@ class AcrossStudies:
 
     def to_html(self, path: "str | PathLike[str]") -> None:
         """Write one self-contained page with a section for each study."""
-        Path(fspath(path)).write_text(pages.comparison_page(self.comparisons, self), encoding="utf-8")
+        together = Section("All studies", sentences=self.sentences(), figures=self.drawn)
+        page = pages.comparison_page(self.comparisons, together)
+        Path(fspath(path)).write_text(page, encoding="utf-8")
 
     def records(self) -> dict[str, Any]:
         """What is concluded, in plain values, for JSON."""

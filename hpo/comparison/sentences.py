@@ -2,16 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hpo.comparison import measures
+from hpo.comparison.findings import Findings
 from hpo.comparison.statistics.effort import fewest_repetitions
 from hpo.units import Metric, counted, format_duration, format_size, rough_text, share_text
-
-if TYPE_CHECKING:
-    from hpo.comparison.result import Comparison
 
 FEW = 10  # repetitions below which a reader is warned
 _MOST_REPETITIONS = 100  # beyond, their number is too uncertain to be of use
@@ -31,26 +29,26 @@ class Conclusions:
     advice: tuple[str, ...]
 
 
-def conclusions(comparison: "Comparison") -> Conclusions:
+def conclusions(findings: Findings) -> Conclusions:
     """What the numbers say, in words."""
-    pairs = [_pair(comparison, row) for row in comparison.verdicts.to_dict("records")]
-    advice = [_choice(comparison), *_budget(comparison)]
-    savings = [_saving(row) for row in comparison.pruned.to_dict("records")]
-    return Conclusions((_worth(comparison), *pairs, *savings), tuple(filter(None, advice)))
+    pairs = [_pair(findings, row) for row in findings.verdicts.to_dict("records")]
+    advice = [_choice(findings), *_budget(findings)]
+    savings = [_saving(row) for row in findings.pruned.to_dict("records")]
+    return Conclusions((_worth(findings), *pairs, *savings), tuple(filter(None, advice)))
 
 
 # --- is tuning worth it ---
 
 
-def _worth(comparison: "Comparison") -> str:
-    chosen = comparison.recommended
-    (row,) = comparison.worth[comparison.worth["sampler"] == chosen].to_dict("records")
-    where, ours, usual = _held_out(comparison, chosen, "reference")
+def _worth(findings: Findings) -> str:
+    chosen = findings.recommended
+    (row,) = findings.worth[findings.worth["sampler"] == chosen].to_dict("records")
+    where, ours, usual = _held_out(findings, chosen, "reference")
     numbers = f"{where} {ours} with {chosen} against {usual} with the reference"
-    study, verdict = comparison.study, row["verdict"]
-    if comparison.repetitions == 1:
+    study, verdict = findings.study, row["verdict"]
+    if findings.repetitions == 1:
         return f"{study}: {numbers}, in one repetition: no verdict."
-    share = _wins(comparison, row, paired=True)
+    share = _wins(findings, row, paired=True)
     if verdict == "real" and row["better"] == chosen:
         return f"Tuning is worth it on {study}: {numbers}; it is better in {share}."
     if verdict == "real":
@@ -60,28 +58,28 @@ def _worth(comparison: "Comparison") -> str:
     return f"Too early to say whether tuning {study} is worth it: {numbers}, better in {share}; {_doubt(row)}."
 
 
-def _held_out(comparison: "Comparison", sampler: str, against: str) -> tuple[str, str, str]:
+def _held_out(findings: Findings, sampler: str, against: str) -> tuple[str, str, str]:
     """What is compared, in words, and the medians of both; on the sealed test rows where they were scored."""
-    metric, finals = comparison.metric, comparison.finals
-    column = "test" if comparison.has_test else "value"
+    metric, finals = findings.metric, findings.finals
+    column = "test" if findings.has_test else "value"
 
     def median(label: str) -> float:
-        values = comparison.reference if label == "reference" else finals[finals["sampler"] == label]
+        values = findings.reference if label == "reference" else finals[finals["sampler"] == label]
         return float(values[column].median())
 
     labels = (sampler, against)
     texts = metric.texts([median(label) for label in labels])
-    errors = [_off(float(comparison.test_errors.get(label, math.nan))) for label in labels]
-    where = f"held-out {metric.label}" if comparison.has_test else f"{metric.label} on validation rows"
+    errors = [_off(float(findings.test_errors.get(label, math.nan))) for label in labels]
+    where = f"held-out {metric.label}" if findings.has_test else f"{metric.label} on validation rows"
     return where, texts[0] + errors[0], texts[1] + errors[1]
 
 
-def _wins(comparison: "Comparison", row: dict[str, Any], *, paired: bool) -> str:
+def _wins(findings: Findings, row: dict[str, Any], *, paired: bool) -> str:
     """How often the first has the lower loss, on the rows that the sentence speaks of."""
-    name = "test_superiority" if comparison.has_test else "superiority"
+    name = "test_superiority" if findings.has_test else "superiority"
     if paired:
         ties = ", ties counting half" if row["ties"] else ""
-        return f"{share_text(row[name])} of {counted(comparison.repetitions, 'repetition')}{_percent(row, name)}{ties}"
+        return f"{share_text(row[name])} of {counted(findings.repetitions, 'repetition')}{_percent(row, name)}{ties}"
     return f"{share_text(row[name])} of pairs of runs{_percent(row, name)}"
 
 
@@ -114,31 +112,31 @@ def _is_luck(row: dict[str, Any]) -> bool:
 # --- which sampler ---
 
 
-def _pair(comparison: "Comparison", row: dict[str, Any]) -> str:
+def _pair(findings: Findings, row: dict[str, Any]) -> str:
     sampler, against, verdict = row["sampler"], row["against"], row["verdict"]
-    where, ours, theirs = _held_out(comparison, sampler, against)
-    if comparison.repetitions == 1:
+    where, ours, theirs = _held_out(findings, sampler, against)
+    if findings.repetitions == 1:
         return f"{sampler} against {against}: one repetition shows curves and nothing more."
-    share = _wins(comparison, row, paired=comparison.plan.resplit)
+    share = _wins(findings, row, paired=findings.plan.resplit)
     if verdict == "no difference":
         return f"{sampler} and {against}: no difference, every repetition ends the same."
     if verdict == "equivalent":
         return (
             f"{sampler} and {against} are equivalent: their difference in {where} is within the margin of "
-            f"{comparison.plan.margin:g} ({ours} against {theirs})."
+            f"{findings.plan.margin:g} ({ours} against {theirs})."
         )
     if verdict == "real":
         worse = against if row["better"] == sampler else sampler
         wins = f"{sampler} wins {share}"
-        return f"{row['better']} beats {worse}: real. {wins}, {where} {ours} against {theirs}{_speed(comparison, row)}."
+        return f"{row['better']} beats {worse}: real. {wins}, {where} {ours} against {theirs}{_speed(findings, row)}."
     return f"{sampler} against {against}: cannot tell yet. {sampler} wins {share}; {_doubt(row)}."
 
 
-def _speed(comparison: "Comparison", row: dict[str, Any]) -> str:
+def _speed(findings: Findings, row: dict[str, Any]) -> str:
     """How many times the trials random search would need."""
-    if row["against"] != comparison.plan.random or row["better"] != row["sampler"]:
+    if row["against"] != findings.plan.random or row["better"] != row["sampler"]:
         return ""
-    found = comparison.table.set_index("sampler").loc[row["sampler"]]
+    found = findings.table.set_index("sampler").loc[row["sampler"]]
     speed, low, high = found["speedup"], found["speedup_low"], found["speedup_high"]
     if math.isnan(speed) or math.isnan(low):
         return ""
@@ -161,12 +159,12 @@ def _saving(row: dict[str, Any]) -> str:
     return f"{row['sampler']} prunes {row['pruned']:.0%} of its trials and {saved}; {risk}."
 
 
-def _choice(comparison: "Comparison") -> str:
-    chosen, baseline = comparison.recommended, comparison.plan.baseline
-    if comparison.repetitions < 2:
+def _choice(findings: Findings) -> str:
+    chosen, baseline = findings.recommended, findings.plan.baseline
+    if findings.repetitions < 2:
         return ""
     if baseline is None:
-        return f"The {'lowest' if comparison.metric.sign < 0 else 'highest'} median is that of {chosen}."
+        return f"The {'lowest' if findings.metric.sign < 0 else 'highest'} median is that of {chosen}."
     if chosen == baseline:
         return f"No sampler is shown to be better than {baseline}: use {baseline}."
     return f"Use {chosen}: of the samplers shown to be better than {baseline} it has the best median."
@@ -175,27 +173,27 @@ def _choice(comparison: "Comparison") -> str:
 # --- the budget ---
 
 
-def _budget(comparison: "Comparison") -> list[str]:
-    if comparison.repetitions < 2 or comparison.plan.trials < 4:
+def _budget(findings: Findings) -> list[str]:
+    if findings.repetitions < 2 or findings.plan.trials < 4:
         return []
-    metric, chosen = comparison.metric, comparison.recommended
-    (row,) = comparison.doublings[comparison.doublings["sampler"] == chosen].to_dict("records")
+    metric, chosen = findings.metric, findings.recommended
+    (row,) = findings.doublings[findings.doublings["sampler"] == chosen].to_dict("records")
     said = []
     if not math.isnan(row["gain"]):
         text = f"Going from {row['budget'] // 2} to {row['budget']} trials of {chosen} improved {metric.label} by "
         text += f"{_amount(row, '')}; twice as many are expected to bring {_amount(row, 'next_')}"
-        margin = comparison.plan.margin
+        margin = findings.plan.margin
         if margin is not None and not math.isnan(row["next_gain_high"]):
             if row["next_gain_high"] < margin:
                 text += f", less than the margin of {margin:g}: stop here"
             elif row["next_gain_low"] > margin:
                 text += f", more than the margin of {margin:g}: go on"
         said.append(f"{text}.")
-    if not math.isnan(row["flat_from"]) and row["flat_from"] < comparison.plan.trials:
-        little = "the margin" if comparison.plan.margin is not None else "5% of the total gain over the reference"
+    if not math.isnan(row["flat_from"]) and row["flat_from"] < findings.plan.trials:
+        little = "the margin" if findings.plan.margin is not None else "5% of the total gain over the reference"
         said.append(f"Its median stops improving after trial {row['flat_from']:.0f}: later gains are under {little}.")
-    smaller = [b for b in comparison.budgets.to_dict("records") if b["trials"] < comparison.plan.trials]
-    if smaller and comparison.plan.baseline is not None:
+    smaller = [b for b in findings.budgets.to_dict("records") if b["trials"] < findings.plan.trials]
+    if smaller and findings.plan.baseline is not None:
         chosen_at = ", ".join(f"{b['choose']} at {b['trials']} trials" for b in smaller)
         said.append(f"With a smaller budget, by the same rule: {chosen_at}.")
     return said
@@ -210,15 +208,15 @@ def _amount(row: dict[str, Any], which: str) -> str:
 # --- warnings ---
 
 
-def warnings(comparison: "Comparison") -> list[str]:
+def warnings(findings: Findings) -> list[str]:
     """What a reader must know beside the numbers."""
-    return [*_of_repetitions(comparison), *_of_samplers(comparison), *_of_test(comparison)]
+    return [*_of_repetitions(findings), *_of_samplers(findings), *_of_test(findings)]
 
 
-def _of_repetitions(comparison: "Comparison") -> list[str]:
-    plan, n = comparison.plan, comparison.repetitions
+def _of_repetitions(findings: Findings) -> list[str]:
+    plan, n = findings.plan, findings.repetitions
     said = []
-    n_pairs = len(comparison.verdicts)
+    n_pairs = len(findings.verdicts)
     fewest = fewest_repetitions(n_pairs, plan.resplit, plan.alpha)
     if n == 1:
         said.append("one repetition: no interval, no p-value, and nothing is called better")
@@ -229,19 +227,19 @@ def _of_repetitions(comparison: "Comparison") -> list[str]:
         )
     elif n < FEW:
         said.append(f"{n} repetitions are few: intervals are wide, and only large differences can be told")
-    if comparison.is_cut:
-        missing = f"; missing are {comparison.made['missing']}" if "missing" in comparison.made else ""
+    if findings.is_cut:
+        missing = f"; missing are {findings.made['missing']}" if "missing" in findings.made else ""
         said.append(f"{n} of {plan.repetitions} repetitions are complete: the same command goes on{missing}")
     if not plan.resplit:
         said.append("all repetitions share one split: what is claimed covers the samplers' randomness on it only")
-    if comparison.rules.looks == "again":
+    if findings.rules.looks == "again":
         said.append(
             "repetitions were added after a look at the verdicts: they now hold at any number of looks, for which they "
             "want more evidence"
         )
-    if " and " in comparison.made.get("versions", ""):
-        said.append(f"runs were made with different versions: {comparison.made['versions']}")
-    finals = comparison.finals.pivot(index="repetition", columns="sampler", values="value")
+    if " and " in findings.made.get("versions", ""):
+        said.append(f"runs were made with different versions: {findings.made['versions']}")
+    finals = findings.finals.pivot(index="repetition", columns="sampler", values="value")
     losses = measures.as_losses(finals)
     share = float(np.mean(np.isclose(losses, losses.min(axis=1, keepdims=True), rtol=1e-9, atol=0)))
     if share > 0.5 and losses.shape[1] > 1:
@@ -252,17 +250,17 @@ def _of_repetitions(comparison: "Comparison") -> list[str]:
     return said
 
 
-def _of_samplers(comparison: "Comparison") -> list[str]:
-    plan, said = comparison.plan, []
+def _of_samplers(findings: Findings) -> list[str]:
+    plan, said = findings.plan, []
     for sampler in plan.samplers:
-        if sampler.is_grid and plan.trials < comparison.grid_size:
-            said.append(f"grid: {plan.trials} of {comparison.grid_size} cells, in a seeded random order")
+        if sampler.is_grid and plan.trials < findings.grid_size:
+            said.append(f"grid: {plan.trials} of {findings.grid_size} cells, in a seeded random order")
         elif plan.trials < sampler.kind.fewest_trials:
             n_fewest = sampler.kind.fewest_trials
             said.append(f"{sampler.label} is not better than random search below {n_fewest} trials")
-        if sampler.label in comparison.deterministic:
-            said.append(f"{sampler.label} is deterministic on one split: {_quantile(comparison, sampler.label)}")
-    for row in comparison.table.to_dict("records"):
+        if sampler.label in findings.deterministic:
+            said.append(f"{sampler.label} is deterministic on one split: {_quantile(findings, sampler.label)}")
+    for row in findings.table.to_dict("records"):
         name, n_trials = row["sampler"], row["trials"]
         if n_trials < row["repetitions"] * plan.trials:
             said.append(f"{name} ran out of configurations before its budget: its curve is held flat")
@@ -274,45 +272,45 @@ def _of_samplers(comparison: "Comparison") -> list[str]:
             said.append(
                 f"{row['failed']} of {n_trials} trials of {name} failed: they use budget, and are never the best"
             )
-    said += [f"{first} and {second} propose the same trials: check their seeds" for first, second in comparison.twins()]
+    said += [f"{first} and {second} propose the same trials: check their seeds" for first, second in findings.twins()]
     return said
 
 
-def _quantile(comparison: "Comparison", label: str) -> str:
-    baseline = comparison.plan.baseline
+def _quantile(findings: Findings, label: str) -> str:
+    baseline = findings.plan.baseline
     if baseline is None or baseline == label:
         return "its runs count as one"
-    values = comparison.finals.groupby("sampler")["value"]
+    values = findings.finals.groupby("sampler")["value"]
     own, others = values.get_group(label).iloc[0], values.get_group(baseline)
     return f"its runs count as one, which is better than {float((others < own).mean()):.0%} of the runs of {baseline}"
 
 
-def _of_test(comparison: "Comparison") -> list[str]:
+def _of_test(findings: Findings) -> list[str]:
     said = []
-    fewest = comparison.plan.fewest_repetitions
-    if not comparison.has_test and comparison.repetitions < fewest:
+    fewest = findings.plan.fewest_repetitions
+    if not findings.has_test and findings.repetitions < fewest:
         said.append(
-            f"the sealed test rows were not scored: {counted(comparison.repetitions, 'repetition')} can never reach a "
+            f"the sealed test rows were not scored: {counted(findings.repetitions, 'repetition')} can never reach a "
             "verdict; scores here are of validation rows, which flatter what is tuned"
         )
-    elif not comparison.has_test and comparison.repetitions > 1:
+    elif not findings.has_test and findings.repetitions > 1:
         said.append(
             "the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned"
         )
-    if comparison.has_test and comparison.test_errors.isna().any() and comparison.repetitions > 1:
-        names = ", ".join(comparison.test_errors.index[comparison.test_errors.isna()])
+    if findings.has_test and findings.test_errors.isna().any() and findings.repetitions > 1:
+        names = ", ".join(findings.test_errors.index[findings.test_errors.isna()])
         said.append(
             f"the test scores of {names} are not known row by row, so that the luck of the test rows is in no interval "
             "of theirs; what an older version scored, hpo compare scores again"
         )
-    if comparison.n_opened_before:
-        others = counted(comparison.n_opened_before, "other configuration")
+    if findings.n_opened_before:
+        others = counted(findings.n_opened_before, "other configuration")
         said.append(
             f"the sealed test rows of this study were scored for {others} too: whoever has chosen anything by them "
             "should not trust them any more"
         )
-    if comparison.has_test:
-        overtuned = comparison.table.set_index("sampler")["overtuned"]
+    if findings.has_test:
+        overtuned = findings.table.set_index("sampler")["overtuned"]
         for sampler, share in overtuned[overtuned > _MOST_OVERTUNED].items():
             said.append(
                 f"{sampler} overtunes: in {share:.0%} of the repetitions its last incumbent is worse on the test rows "
@@ -324,18 +322,18 @@ def _of_test(comparison: "Comparison") -> list[str]:
 # --- the table ---
 
 
-def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
+def rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the table for people: errors positive, a row per sampler, the reference last."""
-    metric, baseline, table = comparison.metric, comparison.plan.baseline, comparison.table
-    reference = [float(comparison.reference[column].median()) for column in ("value", "test")]
-    reference[1] = reference[1] if comparison.has_test else math.nan  # an export may have scored it
+    metric, baseline, table = findings.metric, findings.plan.baseline, findings.table
+    reference = [float(findings.reference[column].median()) for column in ("value", "test")]
+    reference[1] = reference[1] if findings.has_test else math.nan  # an export may have scored it
     medians = [*table["median"], *table["median_low"], *table["median_high"], reference[0]]
     held_out = [*table["test"], reference[1]]
     header = ["sampler", f"median {metric.label}", "95%", "held-out"]
     header += [f"beats {baseline}", "verdict"] if baseline is not None else []
-    header += ["random needs", "reaches target"] if comparison.plan.random is not None else []
+    header += ["random needs", "reaches target"] if findings.plan.random is not None else []
     header += ["trials", "failed", "fit time", "sampler time", "memory"]
-    cells, errors = [], comparison.test_errors
+    cells, errors = [], findings.test_errors
     for row in table.to_dict("records"):
         line = [row["sampler"], metric.text(row["median"], beside=medians), _interval(metric, row, medians)]
         line.append(metric.text(row["test"], beside=held_out) + _off(errors.get(row["sampler"], math.nan)))
@@ -343,7 +341,7 @@ def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
             is_base = row["sampler"] == baseline
             share = f"{share_text(row['superiority'])}{_percent(row)}"
             line += ["baseline", ""] if is_base else [share, str(row["verdict"])]
-        if comparison.plan.random is not None:
+        if findings.plan.random is not None:
             speed, low = row["speedup"], row["speedup_low"]
             line.append("" if math.isnan(speed) or math.isnan(low) else _times(speed, low))
             median, success = row["time_to_target"], row["success_rate"]
@@ -356,7 +354,7 @@ def rows(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
         ]  # fmt: skip
         cells.append(line)
     usual = ["reference", metric.text(reference[0], beside=medians), "", metric.text(reference[1], beside=held_out)]
-    usual[-1] += _off(errors.get("reference", math.nan)) if comparison.has_test else ""
+    usual[-1] += _off(errors.get("reference", math.nan)) if findings.has_test else ""
     cells.append(usual + [""] * (len(header) - len(usual)))
     return header, cells
 

@@ -1,10 +1,8 @@
 """The final model: a trial's configuration trained on train and validation rows, its test score, and its folder."""
 
-import contextlib
 import os
 import platform
-import time
-import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,18 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from hpo.analysis.run_diagnosis import diagnose
 from hpo.database.run_name import RunName
-from hpo.errors import HpoError, InvalidOption
+from hpo.database.trial import Trial
+from hpo.errors import InvalidOption
 from hpo.evaluation.evaluate import Problem, take_rows
 from hpo.evaluation.row_scores import FloatArray, error_of_score, unpacked
 from hpo.models.card import Card, model_card
 from hpo.models.folder import CARD, check_target, write_folder
 from hpo.models.parameters import model_parameters
 from hpo.models.serialization import FORMATS, pack
-from hpo.process.failures import counted_warnings
 from hpo.runs.sealed_rows import score_model_on_test, score_reference_on_test
 from hpo.runs.session import StudySession
 from hpo.study.definition import Data, versions
@@ -32,7 +28,6 @@ from hpo.units import Metric, counted, rough_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpo.runs.run import Run, Trial
 
 _SAMPLE = 200  # rows for which the file must predict what the model does
 
@@ -80,45 +75,58 @@ class Exported:
     warnings: dict[str, int]
 
 
-def export_trial(
-    run: "Run",
-    trial: "Trial",
-    session: StudySession,
-    path: "str | os.PathLike[str]",
-    *,
-    file_format: str = "skops",
-    force: bool = False,
-    open_test: bool = True,
+@dataclass(frozen=True)
+class FinalModel:
+    """A trial's configuration trained on train and validation rows, before it is written.
+
+    Attributes:
+        run: the name of the trial's run.
+        metric: how its scores are shown.
+        stored: the run's attributes.
+        trial: what was trained.
+        reference: the run's reference; None where it was not evaluated.
+        fitted: the estimator.
+        seconds: what training took.
+        warnings: category -> how often it was raised in training.
+        diagnosis: of the trial, in a sentence; None where there is none.
+    """
+
+    run: RunName
+    metric: Metric
+    stored: Mapping[str, Any]
+    trial: Trial
+    reference: Trial | None
+    fitted: Any
+    seconds: float
+    warnings: dict[str, int]
+    diagnosis: str | None
+
+
+def check_export(path: "str | os.PathLike[str]", file_format: str, *, force: bool) -> Path:
+    """Return the folder to make; raise InvalidOption where it or the format cannot be, before anything is trained."""
+    if file_format not in FORMATS:
+        raise InvalidOption(f"format={file_format!r}: allowed are {', '.join(FORMATS)}")
+    return check_target(path, force=force)
+
+
+def export_model(
+    model: FinalModel, session: StudySession, target: Path, *, file_format: str, open_test: bool
 ) -> Exported:
-    """Train a trial's configuration on train and validation rows, score it on the sealed test rows, and write it.
+    """Score a model on the sealed test rows, and write it.
 
     The seal is opened last, when nothing but the disk can fail any more; arguments as for :meth:`hpo.Run.export`.
 
     Raises:
-        InvalidOption: the folder or the format cannot be.
         UnstorableModel: the format cannot hold the model.
-        RunFailed: training raised.
     """
-    if file_format not in FORMATS:
-        raise InvalidOption(f"format={file_format!r}: allowed are {', '.join(FORMATS)}")
-    target = check_target(path, force=force)
-    problem = session.problem(run.name.split)
-    stored = run.attributes
-    begun = time.monotonic()
-    with threadpool_limits(stored.get("threads")), warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always")
-        fitted = run.trained(trial, problem)
-    seconds = time.monotonic() - begun
+    trial, reference, fitted = model.trial, model.reference, model.fitted
+    problem = session.problem(model.run.split)
     rows = problem.partition.development
     packed = pack(fitted, file_format, take_rows(problem.data.X, rows[:_SAMPLE]))
-    diagnosis = None
-    with contextlib.suppress(HpoError):  # a card without it is a card all the same
-        diagnosis = diagnose(run).sentence if trial.number == run.best.number else None
     key = str(trial.attributes["configuration"])
-    reference = run.reference
-    tested = _test(session, run.name, key, fitted, reference, open_test=open_test)
-    reading = _reading(run.metric, trial, tested)
-    about = _about(run, trial, problem, fitted)
+    tested = _test(session, model.run, key, fitted, reference, open_test=open_test)
+    reading = _reading(model.metric, trial, tested)
+    about = _about(model, problem)
     manifest = {
         **about,
         "scores": {
@@ -133,7 +141,7 @@ def export_trial(
             },
         },
         "test": {"said": tested.about, "configurations_scored": tested.n_opened, "reading": reading},
-        "diagnosis": diagnosis,
+        "diagnosis": model.diagnosis,
         "hashes": dict(session.hashes),
         "format": file_format,
         "types": list(packed.types),
@@ -142,7 +150,7 @@ def export_trial(
     }
     card = Card(
         manifest,
-        run.metric,
+        model.metric,
         problem.definition.usual(),
         _parameters(fitted, about["data"]),
         tested.about,
@@ -156,9 +164,9 @@ def export_trial(
         file=packed.file,
         n_bytes=len(packed.content),
         digest=digest,
-        run=str(run.name),
+        run=str(model.run),
         trial=trial.number,
-        metric=run.metric,
+        metric=model.metric,
         value=trial.value,
         reference=manifest["scores"]["reference"]["validation"],
         test=tested.score,
@@ -169,26 +177,26 @@ def export_trial(
         about_test=tested.about,
         n_opened=tested.n_opened,
         types=packed.types,
-        fit_seconds=seconds,
-        warnings=counted_warnings(raised),
+        fit_seconds=model.seconds,
+        warnings=model.warnings,
     )
 
 
-def _about(run: "Run", trial: "Trial", problem: Problem, fitted: Any) -> dict[str, Any]:
+def _about(model: FinalModel, problem: Problem) -> dict[str, Any]:
     """The part of the manifest that the run and its data decide."""
-    stored = run.attributes
+    run, trial, stored = model.run, model.trial, model.stored
     return {
-        "study": run.name.study,
-        "run": str(run.name),
+        "study": run.study,
+        "run": str(run),
         "trial": trial.number,
-        "sampler": run.name.sampler,
+        "sampler": run.sampler,
         "configuration": str(trial.attributes["configuration"]),
-        "split": run.name.split,
-        "estimator": _kind(fitted),
+        "split": run.split,
+        "estimator": _kind(model.fitted),
         "hyperparameters": {name: _plain(value) for name, value in trial.params.items()},
-        "metric": {"name": run.metric.key, "higher_is_better": True, "shown_sign": run.metric.sign},
+        "metric": {"name": model.metric.key, "higher_is_better": True, "shown_sign": model.metric.sign},
         "scores": {"validation": trial.value, "training": trial.train_score, "folds": list(trial.fold_scores)},
-        "data": _data(problem, fitted),
+        "data": _data(problem, model.fitted),
         "run_versions": {k.removeprefix("version_"): v for k, v in stored.items() if k.startswith("version_")},
         "environment": {
             "platform": platform.platform(),
@@ -224,7 +232,7 @@ class _Tested:
 
 
 def _test(
-    session: StudySession, name: RunName, key: str, fitted: Any, reference: "Trial | None", *, open_test: bool
+    session: StudySession, name: RunName, key: str, fitted: Any, reference: Trial | None, *, open_test: bool
 ) -> _Tested:
     """Ask the sealed test rows about a model, and about the reference beside it."""
     if not session.has_test:
@@ -270,7 +278,7 @@ def _by_row(found: "pd.Series") -> FloatArray | None:
     return unpacked(found["row_values"])
 
 
-def _reading(metric: Metric, trial: "Trial", tested: _Tested) -> str:
+def _reading(metric: Metric, trial: Trial, tested: _Tested) -> str:
     """Whether the test says something else than validation did, and something of the reference."""
     said = []
     if tested.score is not None and tested.error is not None and trial.value is not None:

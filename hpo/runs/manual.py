@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from hpo.database.study_database import StudyDatabase
+from hpo.database.trial import Trial
 from hpo.errors import InvalidOption, InvalidSpace
 from hpo.process.cores import share_of_cores
 from hpo.process.interrupts import finishing_first
 from hpo.runs.driver import Driver, Job, started
 from hpo.runs.origin import find_in
 from hpo.runs.progress import Progress
-from hpo.runs.run import Run, Trial
+from hpo.runs.run import Run
 from hpo.runs.session import StudySession
 from hpo.runs.stopping import RunOptions, check_numbers
 from hpo.study.definition import StudyDefinition

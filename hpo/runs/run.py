@@ -1,27 +1,30 @@
 """A run as its user holds it: its trials, its best, and the model that its best makes."""
 
-import math
+import contextlib
 import os
+import time
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
+from threadpoolctl import threadpool_limits
 
 from hpo.database import records
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
+from hpo.database.trial import Trial
 from hpo.database.trial_columns import state_counts
-from hpo.errors import RunFailed, StudyChanged, UnknownRun
+from hpo.errors import HpoError, RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation.evaluate import Problem
-from hpo.evaluation.results import stored_warnings, train_fold_scores
 from hpo.models.parameters import model_parameters
-from hpo.process.failures import describe, exits_heard
+from hpo.process.failures import counted_warnings, describe, exits_heard
 from hpo.process.generators import fold_name, seeded
 from hpo.process.interrupts import is_interrupt
-from hpo.runs.final_model import Exported, export_trial
+from hpo.runs.diagnosis import RunDiagnosis, diagnosis_of_run
+from hpo.runs.final_model import Exported, FinalModel, check_export, export_model
 from hpo.runs.optuna_studies import study_of
 from hpo.runs.origin import to_make
 from hpo.runs.session import StudySession
@@ -34,70 +37,6 @@ if TYPE_CHECKING:
     import optuna
 
 _DECIDES_THE_MODEL = ("data", "split", "space", "estimator")  # of what is hashed when a run is made
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One configuration, trained and scored.
-
-    Attributes:
-        number: from 0, in the order of proposals.
-        state: ``COMPLETE``, ``FAIL`` or ``PRUNED``.
-        params: hyperparameters; labels for objects, values for what is drawn from a scipy distribution.
-        configuration: the same as it is stored: with the quantile in place of such a value.
-        value, train_score: mean over folds on validation and training rows, the scorer's sign; None if failed.
-        fold_scores: validation score of each fold.
-        train_fold_scores: training score of each fold; empty where only their mean was stored.
-        fit_seconds, score_seconds: sums over the folds.
-        peak_memory_mb: NaN where unknown.
-        n_model_parameters: how many numbers the model learned, the most of any fold; None where unknown.
-        predict_seconds: to predict the validation rows once, summed over the folds; NaN where unknown.
-        model_size_mb: the pickled model, MB of 2**20 bytes, the largest of any fold; NaN where unknown.
-        attributes: all that is stored with the trial, also extra metrics, warnings, error.
-    """
-
-    number: int
-    state: str
-    params: Mapping[str, Any]
-    configuration: Mapping[str, Any]
-    value: float | None
-    train_score: float | None
-    fold_scores: tuple[float, ...]
-    fit_seconds: float
-    score_seconds: float
-    peak_memory_mb: float
-    n_model_parameters: int | None
-    predict_seconds: float
-    model_size_mb: float
-    train_fold_scores: tuple[float, ...]
-    attributes: Mapping[str, Any]
-
-    @property
-    def warnings(self) -> dict[str, int]:
-        """What fits and scorers warned of: ``Category: message`` -> how often."""
-        return stored_warnings(self.attributes)
-
-    @classmethod
-    def from_optuna(cls, trial: FrozenTrial) -> "Trial":
-        """The trial as Optuna's frozen trial has it."""
-        attributes = trial.user_attrs
-        return cls(
-            number=trial.number,
-            state=trial.state.name,
-            params={name: attributes.get(name, value) for name, value in trial.params.items()},
-            configuration=dict(trial.params),
-            value=trial.value if trial.state == TrialState.COMPLETE else None,
-            train_score=attributes.get("train_score"),
-            fold_scores=tuple(trial.intermediate_values[step] for step in sorted(trial.intermediate_values)),
-            fit_seconds=attributes.get("fit_seconds", math.nan),
-            score_seconds=attributes.get("score_seconds", math.nan),
-            peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
-            n_model_parameters=attributes.get("n_model_parameters"),
-            predict_seconds=attributes.get("predict_seconds", math.nan),
-            model_size_mb=attributes.get("model_size_mb", math.nan),
-            train_fold_scores=train_fold_scores(attributes),
-            attributes=dict(attributes),
-        )
 
 
 class Run:
@@ -260,10 +199,30 @@ class Run:
         Raises:
             InvalidOption, UnstorableModel: the folder or the format cannot be; and what :meth:`best_estimator` raises.
         """
+        target = check_export(path, format, force=force)
         session = StudySession(self._needed_definition(), self.database)
         self._check_hashes(session.hashes)
         session.check_stored([self.name.split], sampler=self.name.sampler, seed=self.name.seed)
-        return export_trial(self, self.best, session, path, file_format=format, force=force, open_test=open_test)
+        trial, problem, stored, begun = self.best, session.problem(self.name.split), self.attributes, time.monotonic()
+        with threadpool_limits(stored.get("threads")), warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always")
+            fitted = self.trained(trial, problem)
+        seconds, diagnosis = time.monotonic() - begun, None
+        with contextlib.suppress(HpoError):  # a card without it is a card all the same
+            diagnosis = self.diagnosis(problem).sentence
+        model = FinalModel(
+            self.name, self.metric, stored, trial, self.reference, fitted, seconds, counted_warnings(raised), diagnosis
+        )
+        return export_model(model, session, target, file_format=format, open_test=open_test)
+
+    def diagnosis(self, problem: Problem | None = None) -> RunDiagnosis:
+        """Tell whether the winner overfits, underfits or fits well; see :func:`hpo.diagnose`.
+
+        Args:
+            problem: as for :meth:`trained`.
+        """
+        problem, best = self.problem() if problem is None else problem, self.best
+        return diagnosis_of_run(problem, self.metric, self.complete, best, self.reference, self.used(best, problem))
 
     def trained(self, trial: Trial, problem: Problem | None = None) -> Any:
         """The configuration of one trial trained on train and validation rows; raises like :meth:`best_estimator`.

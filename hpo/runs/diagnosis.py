@@ -3,17 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from hpo.analysis.diagnosis import CANNOT_TELL, FITS_WELL, VERDICTS, Diagnosis, diagnosis, perfect_score
-from hpo.analysis.dummy_scores import dummy_scores, part_scores
-from hpo.analysis.edges import Edge, edges
+from hpo.database.trial import Trial
+from hpo.evaluation.diagnosis import CANNOT_TELL, FITS_WELL, VERDICTS, Diagnosis, diagnosis, perfect_score
+from hpo.evaluation.dummy_scores import dummy_scores, part_scores
+from hpo.evaluation.evaluate import Problem
+from hpo.study.edges import Edge, edges
 from hpo.units import Metric, counted
-
-if TYPE_CHECKING:
-    from hpo.runs.run import Run, Trial
 
 _OF_SEVERAL = {FITS_WELL: "fit well", CANNOT_TELL: "cannot be told"}
 
@@ -48,29 +47,29 @@ class RunDiagnosis:
         return f"of {counted(sum(self.counts.values()), 'complete trial')}, {said}"
 
 
-def diagnose(run: "Run") -> RunDiagnosis:
-    """Whether the winner of a run overfits, underfits or fits well, and how many of its trials do.
-
-    The rule is that of :mod:`hpo.analysis.diagnosis`. The dummy is scored on the same folds. Where there is one fold
-    only, as with a holdout, the winner is trained once more and the spread is that of parts of its rows; the other
-    trials are taken to vary as it does.
+def diagnosis_of_run(
+    problem: Problem,
+    metric: Metric,
+    complete: Sequence[Trial],
+    best: Trial,
+    reference: Trial | None,
+    used: Mapping[str, Any],
+) -> RunDiagnosis:
+    """Diagnose the winner of a run and its trials; see :func:`hpo.diagnose`.
 
     Args:
-        run: opened with its definition.
-
-    Raises:
-        UnknownRun: it has no complete trial, or was opened without its definition.
-        StudyChanged: the definition is no longer what the run was made with.
+        problem: that the run solved, with its rows.
+        metric: how its scores are shown.
+        complete, best, reference: of its trials; no reference where it was not evaluated.
+        used: the best configuration as the estimator is given it.
     """
-    problem, best, metric = run.problem(), run.best, run.metric
-    reference = run.reference
-    spread = part_scores(problem, run.used(best, problem)) if problem.n_folds == 1 else None
+    spread = part_scores(problem, used) if problem.n_folds == 1 else None
     dummy = dummy_scores(problem) if spread is None else spread[2]
     known = [trial for trial in (best, reference) if trial is not None and trial.value is not None]
     top = max(known, key=lambda trial: float(trial.value or 0))  # the winner, where both are equal
     train_rows, validation_rows = map(len, problem.partition.folds[0])
 
-    def folds_of(trial: "Trial") -> tuple[Sequence[float], Sequence[float]]:
+    def folds_of(trial: Trial) -> tuple[Sequence[float], Sequence[float]]:
         # older trials know the mean of their train scores alone
         trains = trial.train_fold_scores or [trial.train_score or np.nan] * len(trial.fold_scores)
         if spread is None:
@@ -81,10 +80,10 @@ def diagnose(run: "Run") -> RunDiagnosis:
         )
         return next(shifted), next(shifted)
 
-    tried = [trial for trial in (*run.complete, reference) if trial is not None and trial.train_score is not None]
+    tried = [trial for trial in (*complete, reference) if trial is not None and trial.train_score is not None]
     known_folds = [folds_of(trial) for trial in tried]
 
-    def of(trial: "Trial") -> Diagnosis:
+    def of(trial: Trial) -> Diagnosis:
         if trial.train_score is None:
             return diagnosis([np.nan], [trial.value or np.nan], None)
         return diagnosis(
@@ -98,7 +97,7 @@ def diagnose(run: "Run") -> RunDiagnosis:
         )
 
     found = Counter(dict.fromkeys(VERDICTS, 0))
-    found.update(of(trial).verdict for trial in run.complete)
+    found.update(of(trial).verdict for trial in complete)
     space = problem.definition.space
-    at_edges = edges(space, best.configuration, problem.estimator(run.used(best, problem)))
+    at_edges = edges(space, best.configuration, problem.estimator(used))
     return RunDiagnosis(metric, best.number, of(best), dict(found), tuple(at_edges))

@@ -1,0 +1,74 @@
+"""One trial as it is stored: a configuration, trained and scored."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.evaluation.results import stored_warnings, train_fold_scores
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration, trained and scored.
+
+    Attributes:
+        number: from 0, in the order of proposals.
+        state: ``COMPLETE``, ``FAIL`` or ``PRUNED``.
+        params: hyperparameters; labels for objects, values for what is drawn from a scipy distribution.
+        configuration: the same as it is stored: with the quantile in place of such a value.
+        value, train_score: mean over folds on validation and training rows, the scorer's sign; None if failed.
+        fold_scores: validation score of each fold.
+        train_fold_scores: training score of each fold; empty where only their mean was stored.
+        fit_seconds, score_seconds: sums over the folds.
+        peak_memory_mb: NaN where unknown.
+        n_model_parameters: how many numbers the model learned, the most of any fold; None where unknown.
+        predict_seconds: to predict the validation rows once, summed over the folds; NaN where unknown.
+        model_size_mb: the pickled model, MB of 2**20 bytes, the largest of any fold; NaN where unknown.
+        attributes: all that is stored with the trial, also extra metrics, warnings, error.
+    """
+
+    number: int
+    state: str
+    params: Mapping[str, Any]
+    configuration: Mapping[str, Any]
+    value: float | None
+    train_score: float | None
+    fold_scores: tuple[float, ...]
+    fit_seconds: float
+    score_seconds: float
+    peak_memory_mb: float
+    n_model_parameters: int | None
+    predict_seconds: float
+    model_size_mb: float
+    train_fold_scores: tuple[float, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        """What fits and scorers warned of: ``Category: message`` -> how often."""
+        return stored_warnings(self.attributes)
+
+    @classmethod
+    def from_optuna(cls, trial: FrozenTrial) -> "Trial":
+        """The trial as Optuna's frozen trial has it."""
+        attributes = trial.user_attrs
+        return cls(
+            number=trial.number,
+            state=trial.state.name,
+            params={name: attributes.get(name, value) for name, value in trial.params.items()},
+            configuration=dict(trial.params),
+            value=trial.value if trial.state == TrialState.COMPLETE else None,
+            train_score=attributes.get("train_score"),
+            fold_scores=tuple(trial.intermediate_values[step] for step in sorted(trial.intermediate_values)),
+            fit_seconds=attributes.get("fit_seconds", math.nan),
+            score_seconds=attributes.get("score_seconds", math.nan),
+            peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
+            n_model_parameters=attributes.get("n_model_parameters"),
+            predict_seconds=attributes.get("predict_seconds", math.nan),
+            model_size_mb=attributes.get("model_size_mb", math.nan),
+            train_fold_scores=train_fold_scores(attributes),
+            attributes=dict(attributes),
+        )
