@@ -4,7 +4,9 @@ Everything public is imported from here, and only when it is first used, so that
 Optuna nor scikit-learn.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hpo.version import __version__
@@ -98,6 +100,42 @@ _HOMES = {
     "validation_curve": "hpo.analysis.validation_curves",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
+
+
+# Pickles of versions up to 0.1 name these modules; each has moved into a room.
+_MOVED = {
+    "hpo.definition": "hpo.study.definition",
+    "hpo.diagnosis": "hpo.evaluation.diagnosis",
+    "hpo.edges": "hpo.study.edges",
+    "hpo.epochs": "hpo.analysis.training_curves",
+    "hpo.foreign_spaces": "hpo.study.foreign_spaces",
+    "hpo.hyperparameters": "hpo.study.hyperparameters",
+    "hpo.importance": "hpo.analysis.importance",
+    "hpo.landscape": "hpo.analysis.landscape",
+    "hpo.limits": "hpo.runs.stopping",
+    "hpo.metrics": "hpo.study.metrics",
+    "hpo.pruners": "hpo.samplers.pruners",
+    "hpo.results": "hpo.evaluation.results",
+    "hpo.run_diagnosis": "hpo.runs.diagnosis",
+    "hpo.run_name": "hpo.database.run_name",
+    "hpo.search_kept": "hpo.search_cv.kept",
+    "hpo.selection": "hpo.analysis.selection",
+    "hpo.space": "hpo.study.space",
+    "hpo.splits": "hpo.study.splits",
+    "hpo.varying": "hpo.analysis.validation_curves",
+}
+
+
+class _Moved(ModuleType):
+    """A module under its former name, which loads the present one when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # whoever looks through all modules asks for these
+            raise AttributeError(name)
+        return getattr(import_module(_MOVED[self.__name__]), name)
+
+
+sys.modules.update((name, _Moved(name)) for name in _MOVED)
 
 
 def __getattr__(name: str) -> Any:

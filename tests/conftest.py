@@ -2,6 +2,8 @@
 
 import contextlib
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import optuna
@@ -13,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import Categorical, CrossValidation, Float, Int, SearchSpace, StudyDefinition
+from hpo.process.interrupts import Interrupts
 
 FLAT = {
     "ccp_alpha": Float(1e-4, 1e-1, log=True),
@@ -39,6 +42,19 @@ def tree_study(name: str = "iris-tree", **changes) -> StudyDefinition:
         **changes,
     }
     return StudyDefinition(name=name, **given)
+
+
+@pytest.fixture(autouse=True)
+def own_signals_are_given_back():
+    """A command owns its process, its signals too; here the process is that of all tests."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    state = {name: value for name, value in vars(Interrupts).items() if not name.startswith("__")}
+    yield
+    for name, value in state.items():
+        setattr(Interrupts, name, value)
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -443,7 +443,7 @@ def test_show_ends_with_importance_and_diagnosis(folder, capsys):
     lines = [line for line in out.splitlines() if line.startswith("diagnosis")]
     assert lines[0].startswith("diagnosis of trial ")
     assert "from a dummy" in lines[0]
-    assert lines[1].startswith("diagnosis of the run: of 12 complete trials: ")
+    assert lines[1].startswith("diagnosis of the run: of 12 complete trials, ")
     alone = shown(capsys, RUN, "--no-refit")
     assert "diagnosis" not in alone
     assert "importance for the score" in alone

@@ -232,7 +232,7 @@ def test_beyond_this_machine_there_is_always_a_token(run):
         outside.close()
         inside.close()
         chosen.close()
-    with pytest.raises(hpo.InvalidOption, match="no name or address of this machine"):
+    with pytest.raises(hpo.InvalidOption, match="is not a name or address of this machine"):
         Dashboard(run.database, host="no.such.host.invalid")
 
 

@@ -137,7 +137,7 @@ def test_a_trial_out_of_order_is_refused_and_nothing_is_written(database):
     key = database.create_run(run, {"budget": 4, "metric": "r2"})
     database.record(key, record(create_trial(value=1.0), 0))
     for number in (2, 3):
-        with pytest.raises(hpo.RunInUse, match="has 1 trial, not 3 as expected"):
+        with pytest.raises(hpo.RunInUse, match=f"has 1 trial, not {number} as expected"):
             database.record(key, record(create_trial(value=1.0), number))
     assert len(database.trials(str(run))) == 1
 

@@ -67,7 +67,7 @@ def define(**changes):
         ({"extra_metrics": ["accuracy"]}, "two metrics have the same name among accuracy"),
         ({"extra_metrics": None}, "extra_metrics=None: give a list of scorers"),
         # estimator and space
-        ({"estimator": SVC}, "give a scikit-learn estimator|has no defaults"),
+        ({"estimator": SVC}, "give an instance, SVC\\(\\)"),
         ({"estimator": "svm"}, "estimator is 'svm'; give a scikit-learn estimator"),
         ({"estimator": build}, "a function, which has no defaults: name the usual hyperparameters with reference="),
         ({"space": {"Z": [1, 2]}}, r"Invalid parameter 'Z' for estimator SVC\(\).*Valid parameters are: \['C'"),

@@ -116,7 +116,7 @@ def test_from_underfit_to_overfit_in_one_run(database):
     assert found.winner.verdict == FITS_WELL
     assert found.trial == run.best.number
     assert (found.counts[FITS_WELL], found.counts[OVERFIT]) == (2, 1)
-    assert found.run_sentence == "of 3 complete trials: 1 overfit, 2 fit well"
+    assert found.run_sentence == "of 3 complete trials, 1 overfit, 2 fit well"
     stumps = StudyDefinition("stumps", xor, DecisionTreeClassifier(), {"max_depth": [1, 8]}, "accuracy", split=FOLDS)
     both = hpo.diagnose(hpo.run(stumps, sampler="grid", database=database, progress="none"))
     assert (both.counts[UNDERFIT], both.counts[FITS_WELL]) == (1, 1)

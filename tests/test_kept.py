@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import pickle
 import sqlite3
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 
 import hpo
 
@@ -80,3 +82,36 @@ def test_its_comparison_and_its_searches_go_on(old, kept):
         assert kept.table(search.cv_results_["mean_test_score"])[: len(stored)] == stored
     with hpo.StudyDatabase(path) as database:
         assert len(database.runs()) == n_runs
+
+
+PICKLES = sorted(HERE.glob("*.pickle"))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+@pytest.mark.parametrize("path", PICKLES, ids=lambda path: path.stem)
+def test_pickles_of_earlier_versions_open_and_go_on(path):
+    X, y = load_iris(return_X_y=True)
+    old = pickle.loads(path.read_bytes())
+    assert type(old["fitted"]) is hpo.SearchCV
+    assert old["fitted"].score(X, y) == pytest.approx(0.98, abs=0.02)
+    assert old["unfitted"].set_params(estimator__max_iter=500, n_trials=2).fit(X, y).best_score_ > 0.9
+    assert [type(old[name]) for name in ("space", "holdout", "cv")] == [
+        hpo.SearchSpace,
+        hpo.Holdout,
+        hpo.CrossValidation,
+    ]
+    assert old["cv"] == hpo.CrossValidation(3)
+    assert type(old["metric"]) is hpo.Metric
+    assert old["best"].value == max(trial.value for trial in old["trials"])
+    assert list(old["model_parameters"]["name"]) == ["coef_", "intercept_"]
+    run = hpo.run(old["definition"], sampler="random", trials=1, database=":memory:", progress="none")
+    assert run.best.value > 0.9
+
+
+def test_former_names_of_modules_lead_to_what_moved():
+    for name in hpo._MOVED:
+        (moved := importlib.import_module(name)).__doc__
+        home = importlib.import_module(hpo._MOVED[name])
+        public = [x for x in vars(home) if not x.startswith("_") and getattr(home, x).__class__ is type]
+        assert public
+        assert all(getattr(moved, one) is getattr(home, one) for one in public)
