@@ -101,7 +101,7 @@ def test_what_is_missing_is_named_when_nothing_may_be_run(empty, tree):
     hpo.run(tree, sampler="random", trials=6, database=empty, progress="none")
     with pytest.raises(
         hpo.NotComparable,
-        match=r"8 of 9 runs .* such as iris-tree/tpe/split0-seed0, which lacks 6",
+        match=r"of 9 runs 8 are missing .* such as iris-tree/tpe/split0-seed0, which lacks 6",
     ):
         hpo.compare(tree, database=empty, runs_missing=False, **PLAN)
 
