@@ -23,12 +23,12 @@ from hpo import (
     StudyChanged,
     StudyDefinition,
     UnknownRun,
-    evaluation,
-    model_costs,
 )
 from hpo.cli.main import command
+from hpo.evaluation import evaluate as evaluation
 from hpo.evaluation.evaluate import Problem, evaluate
 from hpo.evaluation.results import Evaluation, FoldResult, combine
+from hpo.models import costs
 from hpo.runs.run import Run
 
 RUN = "quick/random/split0-seed0"
@@ -101,7 +101,7 @@ def test_counting_is_in_nobodys_time_and_cannot_fail_a_trial(monkeypatch):
         counted.append(next(clock))  # a look of its own takes a second more
         return 5
 
-    monkeypatch.setattr(model_costs, "count_parameters", slow)
+    monkeypatch.setattr(costs, "count_parameters", slow)
     result = evaluate(Problem(tree_study(split=Holdout())), {})
     assert counted
     assert (result.fit_seconds, result.score_seconds, result.n_model_parameters) == (1.0, 1.0, 5)
