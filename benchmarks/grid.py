@@ -67,7 +67,7 @@ def measure_loop(shape: Sequence[int], folder: Path, seed: int) -> Figures:
         while not working.is_exhausted:
             proposal = working.propose()
             value = value_of(proposal.configuration)
-            working.tell(proposal, Evaluation(value=value, fold_scores=(value,)), {})
+            working.tell(proposal, Evaluation(value=value, fold_scores=(value,)))
         return len({tuple(sorted(trial.params.items())) for trial in working.trials})
 
     return _timed(loop, math.prod(shape))

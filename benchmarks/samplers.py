@@ -50,7 +50,7 @@ def run(problem: Problem, name: str, sampler: str, seed: int, trials: int, lag: 
         error = None if score is not None else "ValueError: it cannot be fitted"
         pending.append((proposal, Evaluation(score, error=error)))
         if len(pending) == lag:
-            working.tell(*pending.popleft(), {})
+            working.tell(*pending.popleft())
     return [*np.maximum.accumulate(values)], milliseconds
 
 

@@ -76,7 +76,7 @@ def propose(space, sampler, n, *, seed=0, fail=lambda number: False, sign=1.0, s
             evaluation = Evaluation(None, error="ValueError: on purpose")
         else:
             evaluation = Evaluation(shift - sign * loss(proposal.configuration))
-        working.tell(proposal, evaluation, {})
+        working.tell(proposal, evaluation)
     return proposed
 
 

@@ -4,13 +4,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hpo.json_text import from_json
 from hpo.study.definition import RESERVED_ATTRIBUTES
+from hpo.units import format_duration
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,18 @@ class Evaluation:
         if self.warnings:
             attributes["warnings"] = json.dumps(self.warnings, sort_keys=True)
         return attributes | dict(self.extra_scores)
+
+    def within(self, seconds: float | None, *, note: str = "") -> "Evaluation":
+        """Return it as it is, or as failed where its folds took longer together than a trial may.
+
+        Args:
+            seconds: that a trial may take; None is no limit.
+            note: what the error says besides.
+        """
+        taken = self.fit_seconds + self.score_seconds
+        if self.value is None or seconds is None or taken <= seconds:
+            return self
+        return replace(self, value=None, error=f"TrialTimeout: its folds took {format_duration(taken)} together{note}")
 
     @classmethod
     def from_stored(cls, value: float, fold_scores: Sequence[float], attributes: Mapping[str, Any]) -> "Evaluation":

@@ -23,7 +23,7 @@ from hpo.samplers.ask_tell import ManualProposal, Proposals, ReferenceProposal, 
 from hpo.samplers.pruning import Pruning
 from hpo.samplers.table import Sampler
 from hpo.study.hyperparameters import Configuration
-from hpo.units import counted, format_duration
+from hpo.units import counted
 
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
 _KEPT = 10_000  # recorded trials that are remembered where nobody learns from them
@@ -313,11 +313,7 @@ class RunLoop:
         evaluation = trial.combined(self._metric, self._n_folds, self._pruning)
         if evaluation is None:
             return
-        seconds, limit = evaluation.fit_seconds + evaluation.score_seconds, self._options.trial_timeout
-        if evaluation.value is not None and limit is not None and seconds > limit:
-            error = f"TrialTimeout: its folds took {format_duration(seconds)} together"
-            evaluation = dataclasses.replace(evaluation, value=None, error=error)
-        trial.evaluation = evaluation
+        trial.evaluation = evaluation.within(self._options.trial_timeout)
 
     def _hold(
         self, trial: UnderWay, results: Mapping[int, FoldResult], *, died: bool = False, worth: float = _WORTH_HOLDING
@@ -359,14 +355,7 @@ class RunLoop:
         proposal, evaluation = trial.proposal, trial.evaluation
         assert proposal is not None  # it is not stored
         assert evaluation is not None  # it is finished
-        attributes = {
-            **evaluation.attributes(),
-            "configuration": proposal.key,
-            "sampler_seconds": round(proposal.sampler_seconds, 6),
-        }
-        if trial.origin is not None:
-            attributes["duplicate_of"] = trial.origin
-        record = self._proposals.tell(proposal, evaluation, attributes)
+        record = self._proposals.tell(proposal, evaluation, duplicate_of=trial.origin)
         if trial.was_held:
             record = dataclasses.replace(record, was_held=True)
         self._keep(record.trial)  # first: it is to be kept where the file is lost

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -25,6 +26,9 @@ from hpo.study.hyperparameters import Configuration, Value
 from hpo.study.space import SearchSpace, configuration_key
 
 Distributions = Mapping[str, BaseDistribution]
+
+
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,21 @@ class Proposals(Protocol):
     def propose(self) -> Proposal:
         """The next trial."""
 
-    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
-        """Take note of what became of a proposal; returns what is to be stored."""
+    def tell(
+        self,
+        proposal: Proposal,
+        evaluation: Evaluation,
+        *,
+        duplicate_of: str | None = None,
+        more: Mapping[str, Any] = NOTHING_MORE,
+    ) -> TrialRecord:
+        """Take note of what became of a proposal; return what is to be stored.
+
+        Args:
+            proposal, evaluation: what was proposed, and what it scored.
+            duplicate_of: the trial, as ``run#number``, whose evaluation this is.
+            more: further attributes of the trial.
+        """
 
     def retell(self, trial: FrozenTrial) -> None:
         """Take note of a stored trial that was given as running."""
@@ -175,11 +192,19 @@ class WorkingStudy:
             sampler_state={key: value for key, value in after.items() if before.get(key) is not value},
         )
 
-    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
-        """Tell the sampler what became of a proposal; returns what is to be stored."""
+    def tell(
+        self,
+        proposal: Proposal,
+        evaluation: Evaluation,
+        *,
+        duplicate_of: str | None = None,
+        more: Mapping[str, Any] = NOTHING_MORE,
+    ) -> TrialRecord:
+        """Tell the sampler what became of a proposal; return what is to be stored."""
         assert proposal.trial is not None  # it is ours
         assert proposal.configuration is not None
-        attributes = {**attributes, **self._space.quantile_values(proposal.configuration)}
+        quantiles = self._space.quantile_values(proposal.configuration)
+        attributes = {**_attributes(proposal, evaluation, duplicate_of), **more, **quantiles}
         trial_id = proposal.trial._trial_id
         self._storage.note(trial_id, dict(enumerate(evaluation.fold_scores)), attributes)
         told = self._study.tell(proposal.trial, evaluation.value, _state(evaluation))
@@ -208,8 +233,16 @@ class ReferenceProposal:
         key = configuration_key(self._definition.reference_used())
         return Proposal(None, 0, None, key, datetime.now(UTC), time.perf_counter(), 0.0, {})
 
-    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
-        """What is to be stored."""
+    def tell(
+        self,
+        proposal: Proposal,
+        evaluation: Evaluation,
+        *,
+        duplicate_of: str | None = None,
+        more: Mapping[str, Any] = NOTHING_MORE,
+    ) -> TrialRecord:
+        """Return what is to be stored."""
+        attributes = {**_attributes(proposal, evaluation, duplicate_of), **more}
         params = self._params()
         # One choice each: a reference may lie outside the space.
         ranges: Distributions = {key: CategoricalDistribution((value,)) for key, value in params.items()}
@@ -243,14 +276,32 @@ class ManualProposal:
         clock = time.perf_counter()
         return Proposal(None, self._number, self._configuration, key, datetime.now(UTC), clock, 0.0, {})
 
-    def tell(self, proposal: Proposal, evaluation: Evaluation, attributes: Mapping[str, Any]) -> TrialRecord:
-        """What is to be stored."""
+    def tell(
+        self,
+        proposal: Proposal,
+        evaluation: Evaluation,
+        *,
+        duplicate_of: str | None = None,
+        more: Mapping[str, Any] = NOTHING_MORE,
+    ) -> TrialRecord:
+        """Return what is to be stored."""
         ranges = {name: _range_with(self._space, name, value) for name, value in self._configuration.items()}
-        attributes = {**attributes, **self._space.quantile_values(self._configuration)}
+        quantiles = self._space.quantile_values(self._configuration)
+        attributes = {**_attributes(proposal, evaluation, duplicate_of), **more, **quantiles}
         return _record(proposal, evaluation, self._configuration, ranges, attributes)
 
     def retell(self, trial: FrozenTrial) -> None:
         """Nobody learns from it."""
+
+
+def _attributes(proposal: Proposal, evaluation: Evaluation, duplicate_of: str | None) -> dict[str, Any]:
+    """What every trial stores, whoever proposed and evaluated it."""
+    return {
+        **evaluation.attributes(),
+        "configuration": proposal.key,
+        "sampler_seconds": round(proposal.sampler_seconds, 6),
+        **({} if duplicate_of is None else {"duplicate_of": duplicate_of}),
+    }
 
 
 def _state(evaluation: Evaluation) -> TrialState:

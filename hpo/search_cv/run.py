@@ -16,7 +16,7 @@ from hpo.database.rescue import KnownRun, kept_aside
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase, as_database
 from hpo.errors import DatabaseLost, InvalidDefinition, RunInUse, StudyChanged, UnknownRun
-from hpo.evaluation.results import Evaluation, LearningCurve
+from hpo.evaluation.results import LearningCurve
 from hpo.fingerprint.hashing import OLD_HASHES, Fingerprint, fingerprint, hash_as_stored
 from hpo.json_text import from_json
 from hpo.runs.optuna_studies import Callback, Callbacks
@@ -29,7 +29,7 @@ from hpo.search_cv.kept import KeptRun
 from hpo.search_cv.spaces import CandidateSpace
 from hpo.study.definition import changed_versions, versions
 from hpo.study.hyperparameters import Configuration
-from hpo.units import Metric, format_duration
+from hpo.units import Metric
 
 DEFAULT_CANDIDATES = 50
 _TOGETHER = 4  # candidates that race side by side
@@ -260,6 +260,7 @@ class SearchRun:
         candidate = Candidate(str(trial.user_attrs["configuration"]), self._space.params(trial.params))
         self.candidates.append(candidate)
         self._told.add(candidate.key)
+        self._numbers.setdefault(candidate.key, trial.number)
         self._ending.add(trial)
         if _FOLDS in trial.user_attrs:
             folds = from_json(trial.user_attrs[_FOLDS])
@@ -422,16 +423,14 @@ class SearchRun:
             outs, is_again = self.outs[proposal.key], proposal.key in self._told
             curves = {} if is_again else {fold: out["curve"] for fold, out in outs.items() if out.get("curve")}
             folds = [outs[fold] for fold in sorted(outs)]
-            evaluation = self._in_time(evaluation_of(folds, self.metric, curves, self._pruned.get(proposal.key)))
-            attributes = {
-                **evaluation.attributes(),
-                "configuration": proposal.key,
-                "sampler_seconds": round(proposal.sampler_seconds, 6),
-                _FOLDS: json.dumps([stored_fold(out) for out in folds]),
-            }
-            if is_again:
-                attributes["duplicate_of"] = str(self.name)
-            record = self._working.tell(proposal, evaluation, attributes)
+            evaluation = evaluation_of(folds, self.metric, curves, self._pruned.get(proposal.key))
+            evaluation = evaluation.within(self.trial_timeout, note=" (SearchCV interrupts no fit)")
+            record = self._working.tell(
+                proposal,
+                evaluation,
+                duplicate_of=f"{self.name}#{self._numbers[proposal.key]}" if is_again else None,
+                more={_FOLDS: json.dumps([stored_fold(out) for out in folds])},
+            )
             self._records.append(record)
             self._record(record)
             if self.pruning is not None:
@@ -443,13 +442,6 @@ class SearchRun:
             if self.ended_by is not None:  # those begun beside it are as if they had never been
                 del self.candidates[self.n_resumed + self._n_told_here :]
                 return
-
-    def _in_time(self, evaluation: Evaluation) -> Evaluation:
-        seconds, limit = evaluation.fit_seconds + evaluation.score_seconds, self.trial_timeout
-        if evaluation.value is None or limit is None or seconds <= limit:
-            return evaluation
-        error = f"TrialTimeout: its folds took {format_duration(seconds)} together (SearchCV interrupts no fit)"
-        return replace(evaluation, value=None, error=error)
 
     def _record(self, record: TrialRecord) -> None:
         if self._database is None:
