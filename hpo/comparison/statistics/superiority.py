@@ -1,7 +1,7 @@
 """Which of two samples of losses tends to be lower, how surely, and how many repetitions it takes to tell."""
 
 import math
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -122,7 +122,8 @@ def _signed_rank_p(gains: FloatArray, tolerance: float, alternative: Alternative
     sizes[is_other] = merged_ties(np.abs(gains[is_other]), tolerance)
     signed = np.sign(gains) * stats.rankdata(sizes)
     if len(gains) > EXACT_UP_TO:
-        return float(stats.wilcoxon(signed, None, "zsplit", alternative=alternative, method="asymptotic").pvalue)
+        method: Any = "asymptotic"  # which scipy-stubs 1.17 does not know beside an alternative
+        return float(stats.wilcoxon(signed, zero_method="zsplit", alternative=alternative, method=method).pvalue)
     doubled = np.rint(2 * np.abs(signed[is_other])).astype(int)
     shares = np.zeros(doubled.sum() + 1)  # of sign patterns, by the doubled rank sum of the positive
     shares[0] = 1.0
@@ -197,7 +198,7 @@ def required_repetitions(p: float, power: float = 0.8, *, alpha: float = 0.05, p
     if not paired or n > 2000:
         return max(fewest, math.ceil(n))
     ns = np.arange(1, 2 * math.ceil(n) + 30)
-    critical = stats.binom.ppf(alpha / 2, ns, 0.5)  # the largest significant count of losses, or one above
+    critical = np.asarray(stats.binom.ppf(alpha / 2, ns, 0.5))  # the largest significant count of losses, or one above
     critical -= 2 * special.bdtr(critical, ns, 0.5) > alpha
     found = np.where(critical < 0, 0.0, special.bdtr(critical.clip(0), ns, min(p, 1 - p)))
     return max(fewest, int(ns[found < power][-1]) + 1)
