@@ -152,22 +152,22 @@ class Patient(DecisionTreeClassifier):
 def test_workers_killed_before_during_and_after_a_fit(tmp_path):
     definition = tree_study(space=FLAT, estimator=Patient())
     options = {"sampler": "tpe(n_startup_trials=4)", "trials": 12, "lag": 2}
-    killed = []
+    killed, is_done = [], threading.Event()
 
     def kill():
-        for pause in (0.1, 2.5, 0.5, 1.0):  # as it comes up, and in or between its fits
-            time.sleep(pause)
-            if len(killed) == 2:  # the same trial three times, on a slow machine, would be its end
-                return
+        # As it comes up, and in or between its fits; the same trial three times, on a slow machine, would be its end.
+        while len(killed) < 2 and not is_done.wait(0.05):
             with contextlib.suppress(psutil.NoSuchProcess, IndexError):
                 evaluators()[0].kill()
                 killed.append(time.monotonic())
+                is_done.wait(1.5)
 
     thread = threading.Thread(target=kill)
     thread.start()
     made = run(definition, tmp_path / "x.db", workers=2, **options)
+    is_done.set()
     thread.join()
-    assert len(killed) >= 2
+    assert len(killed) == 2
     whole = run(definition, tmp_path / "whole.db", **options)
     assert same_trials(made.trials) == same_trials(whole.trials)
     made.database.close()
