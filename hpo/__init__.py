@@ -115,6 +115,7 @@ _MOVED = {
     "hpo.limits": "hpo.runs.stopping",
     "hpo.metrics": "hpo.study.metrics",
     "hpo.pruners": "hpo.samplers.pruners",
+    "hpo.records": "hpo.database.records",
     "hpo.results": "hpo.evaluation.results",
     "hpo.run_diagnosis": "hpo.runs.diagnosis",
     "hpo.run_name": "hpo.database.run_name",

@@ -295,7 +295,9 @@ def test_trials_lost_with_the_log_are_missed_and_the_doctor_says_what_to_do(tmp_
     shutil.copy("x.db", "old.db")
     hpo.run(definition, sampler="random", trials=5, database="x.db", progress="none").database.close()
     shutil.copy("old.db", "x.db")
-    with pytest.raises(hpo.UnusableDatabase, match=r"has 3 trials in .*, and 2 more had been recorded: .* hpo doctor says"):
+    with pytest.raises(
+        hpo.UnusableDatabase, match=r"has 3 trials in .*, and 2 more had been recorded: .* hpo doctor says"
+    ):
         hpo.run(definition, sampler="random", trials=6, database="x.db", progress="none")
     assert command(["doctor", "--database", "x.db"]) == 1
     assert "2 trials that were recorded are gone" in capsys.readouterr().out

@@ -92,8 +92,10 @@ PICKLES = sorted(HERE.glob("*.pickle"))
 def test_pickles_of_earlier_versions_open_and_go_on(path):
     X, y = load_iris(return_X_y=True)
     old = pickle.loads(path.read_bytes())
-    assert type(old["fitted"]) is hpo.SearchCV
-    assert old["fitted"].score(X, y) == pytest.approx(0.98, abs=0.02)
+    for search in (old["fitted"], old["in_memory"]):
+        assert type(search) is hpo.SearchCV
+        assert search.score(X, y) == pytest.approx(0.98, abs=0.02)
+    assert len(old["in_memory"].run_.trials) == 4
     assert old["unfitted"].set_params(estimator__max_iter=500, n_trials=2).fit(X, y).best_score_ > 0.9
     assert [type(old[name]) for name in ("space", "holdout", "cv")] == [
         hpo.SearchSpace,

@@ -1,16 +1,21 @@
 """Write a database for the tests of later versions: python tests/databases/make.py NAME.
 
-Run once by each release, which leaves ``NAME.sql`` (the database as text) and ``NAME.json`` (what it shows)
-beside this file. Never run again for a version that has its files.
+Run once by each release, which leaves ``NAME.sql`` (the database as text), ``NAME.json`` (what it shows) and
+``NAME.pickle`` (what users may have pickled) beside this file. Never run again for a version that has its files.
 """
 
 import json
+import os
+import pickle
 import sqlite3
 import sys
 import tempfile
 from pathlib import Path
 
 import kept
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import mean_absolute_error
 
 import hpo
 
@@ -37,8 +42,32 @@ def make(database):
         search.fit(X, y)
 
 
+def pickled():
+    """What users may have pickled, of each kind one."""
+    X, y = load_iris(return_X_y=True)
+    space = {"C": hpo.Float(0.01, 10, log=True)}
+    model = LogisticRegression(max_iter=500)
+    fitted = hpo.SearchCV(model, space, sampler="random", n_trials=4, cv=3, database="iris.db").fit(X, y)
+    return {
+        "fitted": fitted,
+        "in_memory": hpo.SearchCV(model, space, sampler="tpe", n_trials=4, cv=3).fit(X, y),
+        "unfitted": hpo.SearchCV(model, space, pruner="racing"),
+        "space": hpo.SearchSpace(space),
+        "holdout": hpo.Holdout(),
+        "cv": hpo.CrossValidation(3),
+        "metric": hpo.Metric(mean_absolute_error, greater_is_better=False),
+        "data": hpo.Data(X, y),
+        "definition": hpo.StudyDefinition(
+            name="iris", data=load_iris, estimator=model, space=space, split=hpo.CrossValidation(3), metric="accuracy"
+        ),
+        "trials": fitted.run_.complete,
+        "best": fitted.run_.best,
+        "model_parameters": hpo.model_parameters(fitted.best_estimator_),
+    }
+
+
 def main(name):
-    """Write ``name.sql`` and ``name.json``."""
+    """Write ``name.sql``, ``name.json`` and ``name.pickle``."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kept.db"
         make(str(path))
@@ -51,6 +80,9 @@ def main(name):
         connection = sqlite3.connect(path)
         (HERE / f"{name}.sql").write_text("\n".join(connection.iterdump()) + "\n", encoding="utf-8")
         connection.close()
+        os.chdir(folder)
+        content = pickle.dumps(pickled(), protocol=4)
+        (HERE / f"{name}.pickle").write_bytes(content)
         (HERE / f"{name}.json").write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
 
 
