@@ -17,5 +17,11 @@ def diagnose(run: Run) -> RunDiagnosis:
     Raises:
         UnknownRun: it has no complete trial, or was opened without its definition.
         StudyChanged: the definition is no longer what the run was made with.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("wine-tree", sampler="random", trials=3, database=":memory:", progress="none")
+        >>> sum(hpo.diagnose(run).counts.values())
+        3
     """
     return run.diagnosis()

@@ -91,6 +91,12 @@ def select(
     Raises:
         InvalidOption: an unknown rule or cost, a margin that is missing, or nothing below the ceilings.
         UnknownRun: no trial is complete.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("wine-tree", sampler="random", trials=3, database=":memory:", progress="none")
+        >>> hpo.select(run, "one-se").number in {0, 1, 2}
+        True
     """
     ceilings = {
         "fit_seconds": max_fit_seconds, "predict_seconds": max_predict_seconds,

@@ -138,6 +138,12 @@ def training_curve(run: "Run", trial: "Trial | None" = None) -> TrainingCurve:
         InvalidOption: the estimator does not train in epochs.
         RunFailed: training raised.
         UnknownRun, StudyChanged: as in :meth:`hpo.Run.best_estimator`.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("diabetes-boosting", sampler="random", trials=1, database=":memory:", progress="none")
+        >>> list(hpo.training_curve(run).frame.columns)
+        ['epoch', 'train', 'validation']
     """
     problem, chosen = run.problem(), trial or run.best
     estimator = problem.estimator(run.used(chosen, problem))

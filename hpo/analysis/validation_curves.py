@@ -111,6 +111,12 @@ def validation_curve(run: "Run", name: str, trial: "Trial | None" = None) -> Val
     Raises:
         InvalidOption: no such hyperparameter, or the configuration does not have it.
         UnknownRun, StudyChanged: as in :meth:`hpo.Run.best_estimator`.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("wine-tree", sampler="random", trials=3, database=":memory:", progress="none")
+        >>> hpo.validation_curve(run, "max_depth").frame["train"].is_monotonic_increasing
+        True
     """
     problem, chosen = run.problem(), trial or run.best
     levels = levels_of(problem.definition.space, name, chosen)

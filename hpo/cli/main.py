@@ -40,6 +40,10 @@ def main(study: "StudyDefinition", argv: Sequence[str] | None = None) -> NoRetur
     Args:
         study: the definition.
         argv: arguments; None means those of the process.
+
+    Example:
+        >>> import hpo
+        >>> hpo.main(hpo.find_study("wine-tree"), ["--help"])  # doctest: +SKIP
     """
     parser = Parser(description=f"Tune {study.name}.")
     add_run_options(parser)

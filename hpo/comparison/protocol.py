@@ -91,6 +91,14 @@ def compare(
     Raises:
         HpoError: bad input, before the first fit.
         NotComparable: no repetition is complete for every sampler, or a run was made with a lag.
+
+    Example:
+        >>> import hpo
+        >>> comparison = hpo.compare(
+        ...     "wine-tree", samplers=["random", "tpe"], repetitions=2, trials=3, workers=1, progress="none"
+        ... )
+        >>> list(comparison.table["sampler"])
+        ['random', 'tpe']
     """
     workers = cores() if workers is None else check_workers(workers)
     options = RunOptions(

@@ -54,6 +54,13 @@ class StudyDatabase:
 
     Raises:
         UnusableDatabase: it cannot be reached, read or written, or belongs to something else.
+
+    Example:
+        >>> import hpo
+        >>> with hpo.StudyDatabase(":memory:") as database:
+        ...     run = hpo.run("wine-tree", sampler="random", trials=3, database=database, progress="none")
+        ...     database.runs()[["sampler", "complete"]].values.tolist()
+        [['reference', 1], ['random', 3]]
     """
 
     def __init__(self, database: "str | os.PathLike[str] | None" = None, *, must_exist: bool = False) -> None:

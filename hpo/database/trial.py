@@ -28,6 +28,12 @@ class Trial:
         predict_seconds: to predict the validation rows once, summed over the folds; NaN where unknown.
         model_size_mb: the pickled model, MB of 2**20 bytes, the largest of any fold; NaN where unknown.
         attributes: all that is stored with the trial, also extra metrics, warnings, error.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("wine-tree", sampler="random", trials=3, database=":memory:", progress="none")
+        >>> run.best.state, len(run.best.fold_scores)
+        ('COMPLETE', 5)
     """
 
     number: int

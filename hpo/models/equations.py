@@ -26,6 +26,12 @@ def equation(fitted: Any, feature_names: Iterable[Any] | None = None, target: st
 
     Returns:
         One line for each output or class; None if it is no linear model.
+
+    Example:
+        >>> import hpo
+        >>> from sklearn.linear_model import LinearRegression
+        >>> print(hpo.equation(LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])))
+        y = 2 x0 + 1
     """
     fitted = getattr(fitted, "best_estimator_", fitted)
     steps = [step for _, step in fitted.steps] if hasattr(fitted, "steps") else [fitted]

@@ -149,6 +149,13 @@ def load_model(
         ModelTampered: a file is missing, or not what was exported.
         UntrustedModel: it holds types that nobody said to trust, or is a pickle.
         InvalidOption: there is no exported model.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("wine-tree", sampler="random", trials=3, database=":memory:", progress="none")
+        >>> exported = run.export("model")
+        >>> type(hpo.load_model("model")).__name__
+        'DecisionTreeClassifier'
     """
     folder = Path(path).expanduser()
     manifest = _read_manifest(folder, digest)

@@ -68,6 +68,13 @@ def count_parameters(fitted: Any) -> int | None:
     """How many numbers a fitted estimator learned: the sum of the counts of :func:`model_parameters`.
 
     Never raises: None where nothing is known of what was given.
+
+    Example:
+        >>> import hpo
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sklearn.linear_model import LinearRegression
+        >>> hpo.count_parameters(LinearRegression().fit(*load_diabetes(return_X_y=True)))
+        11
     """
     try:
         with warnings.catch_warnings():
@@ -100,6 +107,14 @@ def model_parameters(
 
     Raises:
         InvalidOption: it is not fitted, or holds nothing that is known.
+
+    Example:
+        >>> import hpo
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sklearn.linear_model import LinearRegression
+        >>> frame = hpo.model_parameters(LinearRegression().fit(*load_diabetes(return_X_y=True)))
+        >>> frame[["name", "count"]].values.tolist()
+        [['coef_', 10], ['intercept_', 1]]
     """
     import pandas as pd
 

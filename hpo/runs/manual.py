@@ -108,6 +108,12 @@ def try_configuration(
     Raises:
         InvalidOption: a name is unknown, missing or does not exist under the others; or a value has another type.
         RunInUse: another process is trying one on this split.
+
+    Example:
+        >>> import hpo
+        >>> tried = hpo.try_configuration("wine-tree", {"max_depth": 3}, database=":memory:")
+        >>> tried.trial.configuration["max_depth"]
+        3
     """
     options = RunOptions(trial_timeout=trial_timeout, trial_memory=trial_memory)
     check_numbers(split=split)

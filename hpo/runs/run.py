@@ -50,6 +50,16 @@ class Run:
 
     Raises:
         UnknownRun: the database has no such run, or something else recorded it.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("wine-tree", sampler="random", trials=3, database=":memory:", progress="none")
+        >>> str(run.name)
+        'wine-tree/random/split0-seed0'
+        >>> bool(run.best.value == run.trials["value"].max())
+        True
+        >>> type(run.best_estimator()).__name__
+        'DecisionTreeClassifier'
     """
 
     def __init__(

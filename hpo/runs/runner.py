@@ -102,6 +102,14 @@ def run(
     Raises:
         HpoError: bad input (nothing was stored), or :class:`hpo.RunFailed` when every trial failed.
         KeyboardInterrupt: after one Ctrl-C or SIGTERM once what is under way is recorded, after two at once.
+
+    Example:
+        >>> import hpo
+        >>> run = hpo.run("wine-tree", sampler="random", trials=3, database=":memory:", progress="none")
+        >>> len(run.trials)
+        3
+        >>> sorted(run.best_params)
+        ['ccp_alpha', 'criterion', 'max_depth', 'min_samples_leaf']
     """
     options = RunOptions(
         trials, timeout, target, patience, retry_failed, reuse, trial_timeout, trial_memory, lag, walltime, terminator,

@@ -99,6 +99,16 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
 
     Raises:
         HpoError: bad input, or a stored run that was made with something else.
+
+    Example:
+        >>> import hpo
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> X, y = load_wine(return_X_y=True)
+        >>> model = DecisionTreeClassifier(random_state=0)
+        >>> search = hpo.SearchCV(model, {"max_depth": hpo.Int(1, 8)}, n_trials=4, random_state=0).fit(X, y)
+        >>> len(search.cv_results_["params"])
+        4
     """
 
     n_splits_: int

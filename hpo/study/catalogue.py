@@ -55,6 +55,11 @@ def find_study(given: "StudyDefinition | str | Path") -> StudyDefinition:
     Raises:
         UnknownStudy: there is none; the nearest names are in the message.
         ScriptFailed: the script raised while it was imported.
+
+    Example:
+        >>> import hpo
+        >>> hpo.find_study("wine-tree").metric
+        'neg_brier_score'
     """
     if isinstance(given, StudyDefinition):
         return given

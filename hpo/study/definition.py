@@ -43,6 +43,13 @@ class Data:
         groups: group of each row, for ``order="group"`` and group splitters.
         fit_params: arguments of ``fit``; those of length n (``sample_weight``) are sliced with the rows.
         feature_names, target_names: of the columns and of the classes, for people.
+
+    Example:
+        >>> import hpo
+        >>> from sklearn.datasets import load_wine
+        >>> X, y = load_wine(return_X_y=True)
+        >>> hpo.Data(X, y).X.shape
+        (178, 13)
     """
 
     X: Any
@@ -77,6 +84,17 @@ class StudyDefinition:
 
     Raises:
         InvalidDefinition, InvalidSpace: what was given, what is allowed.
+
+    Example:
+        >>> import hpo
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> study = hpo.StudyDefinition(
+        ...     name="wine", data=load_wine, estimator=DecisionTreeClassifier(random_state=0), metric="accuracy",
+        ...     space={"max_depth": hpo.Int(1, 8)}, split=hpo.CrossValidation(5),
+        ... )
+        >>> study.space.grid_size
+        5
     """
 
     name: str

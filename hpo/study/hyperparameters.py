@@ -40,6 +40,11 @@ class Float:
         step: only low, low + step, ... are allowed.
         grid: levels for the grid sampler: how many, or the list of them.
         when: parent name -> value or list of values under which this one exists.
+
+    Example:
+        >>> import hpo
+        >>> hpo.Float(0.001, 1, log=True, grid=4).levels()
+        [0.001, 0.01, 0.1, 1.0]
     """
 
     low: float
@@ -116,7 +121,13 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """An integer hyperparameter in [low, high]; arguments as for Float."""
+    """An integer hyperparameter in [low, high]; arguments as for Float.
+
+    Example:
+        >>> import hpo
+        >>> hpo.Int(1, 64, log=True, grid=[1, 8, 64]).levels()
+        [1, 8, 64]
+    """
 
     low: int
     high: int
@@ -181,6 +192,11 @@ class Categorical:
         choices: a list of str, int, float, bool or None; or a dict label -> object, where the label is
             stored and the object is given to the estimator.
         when: as for Float.
+
+    Example:
+        >>> import hpo
+        >>> hpo.Categorical(["gini", "entropy"]).levels()
+        ['entropy', 'gini']
     """
 
     objects: Mapping[Value, Any]

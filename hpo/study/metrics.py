@@ -37,6 +37,13 @@ class Metric:
 
     Example:
         ``StudyDefinition(..., metric=hpo.Metric(largest_miss, greater_is_better=False))``
+
+    Example:
+        >>> import hpo
+        >>> from sklearn.metrics import mean_pinball_loss
+        >>> metric = hpo.Metric(mean_pinball_loss, greater_is_better=False)
+        >>> metric.greater_is_better
+        False
     """
 
     function: Callable[..., float]

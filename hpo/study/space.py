@@ -22,6 +22,14 @@ class SearchSpace:
 
     Raises:
         InvalidSpace: an unknown parent, a cycle, or a condition no value of the parent can meet.
+
+    Example:
+        >>> import hpo
+        >>> kernel = hpo.Categorical(["rbf", "linear"])
+        >>> gamma = hpo.Float(0.01, 1, log=True, grid=3, when={"kernel": "rbf"})
+        >>> space = hpo.SearchSpace({"kernel": kernel, "gamma": gamma})
+        >>> space.grid_size
+        4
     """
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:

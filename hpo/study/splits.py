@@ -55,6 +55,11 @@ class Holdout:
         order: ``"shuffle"``, ``"group"`` (no group on both sides), or ``"time"`` (validation after
             training, the test last; then there is only one split).
         stratify: keep the classes' shares; None means for classifiers, when shuffling.
+
+    Example:
+        >>> import hpo
+        >>> hpo.Holdout(validation=0.25, test=0.2, order="time")
+        Holdout(validation=0.25, test=0.2, order='time', stratify=None)
     """
 
     validation: float = 0.2
@@ -90,6 +95,11 @@ class CrossValidation:
         stratify: as for Holdout.
         splitter: any scikit-learn splitter instead of ``folds`` and ``repeats``. Where its
             ``random_state`` is None it is set from the split.
+
+    Example:
+        >>> import hpo
+        >>> hpo.CrossValidation(5, test=0.2)
+        CrossValidation(folds=5, repeats=1, test=0.2, order='shuffle', stratify=None, splitter=None)
     """
 
     folds: int = 5

@@ -19,8 +19,8 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
     Ament et al. 2023, "Unexpected improvements to expected improvement", equation 9: log h(z) + log deviation with
     h(z) = phi(z) + z Phi(z).
 
-    >>> log_expected_improvement(np.array([0.0, -60.0]), np.array([1.0, 1.0]), 0.0).round(2)
-    array([  -0.92, -1809.11])
+    >>> log_expected_improvement(np.array([0.0, -60.0]), np.array([1.0, 1.0]), 0.0).round(2).tolist()
+    [-0.92, -1809.11]
     """
     z = (mean - best) / deviation
     near = np.maximum(z, -1.0)

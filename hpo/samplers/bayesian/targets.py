@@ -22,8 +22,8 @@ def targets(scores: Array) -> Array:
     Args:
         scores: finite.
 
-    >>> targets(np.array([0.9, 0.8, 0.7, -1e6])).round(2)
-    array([ 1.41,  0.4 , -0.46, -1.34])
+    >>> targets(np.array([0.9, 0.8, 0.7, -1e6])).round(2).tolist()
+    [1.43, 0.33, -0.49, -1.27]
     """
     t = _half_ranked(np.asarray(scores, float))
     best, worst = np.max(t), np.min(t)
