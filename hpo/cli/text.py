@@ -243,7 +243,9 @@ def show_run(run: "Run", trial: "Trial | None", learned: "Learned | str | None" 
     for name in ("train_score", "fit_seconds", "score_seconds", "sampler_seconds", "n_model_parameters"):
         if name not in trials:  # no trial has it
             trials[name] = math.nan
-    states = ", ".join(f"{count} {_STATES[state]}" for state, count in trials["state"].value_counts().items())
+    states = ", ".join(
+        f"{count} {_STATES.get(state, state)}" for state, count in trials["state"].value_counts().items()
+    )
     seconds = trials[["fit_seconds", "score_seconds", "sampler_seconds"]].sum()
     say(f"{run.name}: {len(trials)} of {run.attributes['budget']} trials{f', {states}' if states else ''}")
     parts = {name: rough_text(seconds[f"{name}_seconds"], 3) for name in ("fit", "score", "sampler")}

@@ -61,7 +61,8 @@ class OpenedFile:
 
     def _read_id(self, connection: sa.Connection) -> str | None:
         is_there = sa.inspect(connection).has_table(records.file_ids.name)
-        return connection.execute(sa.select(records.file_ids.c.id)).scalar() if is_there else None
+        found = connection.execute(sa.select(records.file_ids.c.id)).scalar() if is_there else None
+        return None if found is None else str(found)  # SQLite keeps what something else wrote as it was
 
     def identify(self) -> None:
         """Note which file this is; one of an earlier version is given an id.

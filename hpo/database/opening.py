@@ -298,7 +298,7 @@ def clear_reading(name: str) -> Iterator[None]:
     with clear_errors(name):
         try:
             yield
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
             what = f"{type(error).__name__}: {one_line(error)[:80]}"
             raise UnusableDatabase(f"{name} holds what hpo did not write and cannot read ({what})") from error
 

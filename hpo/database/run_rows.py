@@ -43,7 +43,7 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
         if not isinstance(sign, (int, float)) or sign not in (1, -1):
             own = {}  # somebody else's, whose attributes may have the names of ours
         own |= {key: _whole(own.get(key)) for key in ("version", "split", "seed", "budget")}
-        row = {"run": name, **{key: own.get(key) for key in IDENTITY}}
+        row = {"run": str(name), **{key: own.get(key) for key in IDENTITY}}
         numbers = {key: 0 if count is None else int(getattr(count, key) or 0) for key, _ in _STATES}
         row |= {"state": _run_state(sum(numbers.values()), own), **numbers, "budget": own.get("budget")}
         row |= {"best": None if count is None else _best(count, directions.get(study_id, []))}
