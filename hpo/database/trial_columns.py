@@ -117,6 +117,19 @@ def _read_params(
         params[trial_id][name] = found[1](value)
 
 
+def last_ranges(connection: sa.Connection, study_id: int) -> dict[str, BaseDistribution]:
+    """Name of each hyperparameter of a run -> the range that its last trial with it had."""
+    p = t.trial_params
+    last = (
+        sa.select(sa.func.max(p.c.param_id))
+        .join(t.trials, t.trials.c.trial_id == p.c.trial_id)
+        .where(t.trials.c.study_id == study_id)
+        .group_by(p.c.param_name)
+    )
+    rows = connection.execute(sa.select(p.c.param_name, p.c.distribution_json).where(p.c.param_id.in_(last)))
+    return {name: json_to_distribution(text) for name, text in rows}
+
+
 def best_number(connection: sa.Connection, study_id: int) -> int | None:
     """The number of the first of the complete trials with the highest value, or None where none is complete."""
     columns, values = t.trials.c, t.trial_values.c
