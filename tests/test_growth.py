@@ -6,6 +6,7 @@ import optuna
 import pytest
 from conftest import FLAT, opened_by_optuna, optunas, tree_study
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 import hpo
@@ -102,6 +103,27 @@ def test_the_last_range_of_each_hyperparameter_is_found(database):
     study_id = database.study_id(everything(database))
     ranges = {name: d for trial in database.optuna_trials(study_id) for name, d in trial.distributions.items()}
     assert database.ask(lambda connection: last_ranges(connection, study_id)) == ranges
+
+
+def test_the_best_trials_and_the_seconds_are_those_of_the_table(database):
+    run = hpo.run(tree_study(), sampler="random", trials=8, database=database, progress="none")
+    values = {0: None, 1: 1.0, 2: 1.0, 3: float("-inf"), 4: float("inf"), 6: None}  # of all, 5 and 7 have another
+    ids = {trial.number: trial._trial_id for trial in database.optuna_trials(run.study_id)}
+    with database.engine.begin() as connection:
+        for number, value in values.items():
+            here = records.trial_values.c.trial_id == ids[number]
+            stored, kind = models.TrialValueModel.value_to_stored_repr(0.0 if value is None else value)
+            connection.execute(records.trial_values.update().where(here).values(value=stored, value_type=kind))
+            if value is None:
+                failed = records.trials.update().where(records.trials.c.trial_id == ids[number])
+                connection.execute(failed.values(state=TrialState.FAIL))
+    best = [trial.number for trial in run.best_trials(8)]
+    others = sorted((5, 7), key=lambda number: -run.trial(number).value)
+    assert best == [4, *sorted([1, 2, *others], key=lambda n: -run.trial(n).value), 3, 0, 6]
+    assert [trial.number for trial in run.best_trials(2)] == best[:2]
+    assert run.best.number == 4
+    table = run.trials
+    assert run.seconds == {name: pytest.approx(table[name].sum()) for name in run.seconds}
 
 
 @pytest.mark.parametrize("page", ["", "/param_importances"])

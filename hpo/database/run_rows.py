@@ -107,6 +107,12 @@ _SUMS = (
 )
 
 
+def seconds_of(connection: sa.Connection, study_id: int) -> dict[str, float]:
+    """What a run's trials took in all: seconds of fits, scorers and proposals; 0 where that is not known."""
+    row = connection.execute(_SUMS.where(t.trials.c.study_id == study_id)).first()
+    return {name: 0.0 if row is None else float(getattr(row, name) or 0.0) for name in SECONDS}
+
+
 def _run_attributes(connection: sa.Connection) -> "defaultdict[int, dict[str, Any]]":
     wanted = [*IDENTITY, "budget", "metric", "metric_sign", "stopped"]
     table = t.study_attributes.c
