@@ -1,6 +1,9 @@
-"""Kills coordinators and evaluators with SIGKILL at random instants, and compares what is left with a quiet run.
+"""Kills coordinators and evaluators at random instants, stops them, deletes their runs, fills their disks; compares.
 
-A run is driven by ``hpo.run`` in a process of its own, is killed at random, checked, and resumed, until it is done.
+A run is driven by ``hpo.run`` in a process of its own, is killed at random, checked, and resumed, until it is done
+and can be compared with a quiet one. Between kills, at random: the coordinator is stopped (SIGSTOP) and goes on later;
+``hpo delete`` asks for its run, which must be refused while it is recorded, and begins it anew otherwise; the disk is
+filled, until the coordinator has ended. The disk is a small one in memory, which takes root on Linux.
 An evaluator is killed at most twice per run: a trial that three evaluators have died of fails, as it should. Where one
 worker evaluates in the coordinator's own process, evaluators exist only after the first death of a coordinator.
 """
@@ -9,8 +12,10 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -35,7 +41,9 @@ from hpo.database.records import RunKey
 from hpo.runs.doctor import examine
 
 SAMPLERS, WORKERS = ("random", "tpe", "grid"), (1, 2)
-MOST_KILLS, MOST_EVALUATORS, MOST_ERRORS = 6, 2, 3  # of one run
+MOST_KILLS, MOST_EVALUATORS, MOST_OTHERS, MOST_ERRORS = 6, 2, 6, 3  # of one run
+KILLS, OTHERS = ("coordinators", "evaluators"), ("stopped", "refused", "deleted", "full")
+DISK_MB = 6
 SECONDS_TO_VANISH, SECONDS_TO_END = 5.0, 120.0
 HANGS = -1  # instead of an exit code
 BEGUN, RECORDED = "begun", "recorded"
@@ -46,6 +54,7 @@ DEFECTS = {
     "damaged": "failed checks of the file's integrity, after every kill and at the end",
     "running": "trials left RUNNING, and results left held",
     "orphans": "evaluators alive 5 s after their coordinator",
+    "taken": "runs that were deleted while they were recorded, or whose deletion ended with a traceback",
     "stuck": "runs that could not be resumed",
 }
 
@@ -105,7 +114,7 @@ class Coordinator:
     """A coordinator process that can be watched and killed."""
 
     def __init__(self, folder: Path, case: Case) -> None:
-        options = ["--child", str(folder / "run.db"), *map(str, astuple(case))]
+        options = ["--child", str(folder / "disk" / "run.db"), *map(str, astuple(case))]
         self._errors = folder / "stderr.txt"
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
@@ -163,9 +172,44 @@ class Coordinator:
             process.kill()
         return len(alive)
 
+    def pause(self, seconds: float) -> None:
+        """Stop it for so long."""
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
+
     def last_words(self) -> str:
         """The end of what it wrote to standard error."""
         return self._errors.read_text()[-2000:]
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[tuple[Path, bool]]:
+    """A folder with another, ``disk``, which is a small disk where that can be made; and whether it is."""
+    with tempfile.TemporaryDirectory(prefix="hpo-benchmark-") as name:
+        disk = Path(name) / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(disk)]
+        is_small = shutil.which("mount") is not None and subprocess.run(mount, capture_output=True).returncode == 0
+        try:
+            yield Path(name), is_small
+        finally:
+            if is_small:
+                subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@contextlib.contextmanager
+def full(disk: Path, n_bytes: int) -> Iterator[None]:
+    """Fill a disk but for so many bytes."""
+    filler = disk / "filler"
+    try:
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(2**12))
+        os.truncate(filler, max(filler.stat().st_size - n_bytes, 0))
+        yield
+    finally:
+        filler.unlink()
 
 
 # --- kill, check, resume ---
@@ -181,47 +225,78 @@ class Quiet:
 
 def run_quietly(case: Case) -> Quiet:
     """Run to the end."""
-    with tempfile.TemporaryDirectory(prefix="hpo-benchmark-") as name:
-        folder = Path(name)
+    with small_disk() as (folder, _):
         coordinator = Coordinator(folder, case)
         begun = time.perf_counter()
         if coordinator.wait(SECONDS_TO_END) != 0:
             raise SystemExit(f"the quiet run of {case} failed: {coordinator.last_words()}")
-        return Quiet(read(folder).trials, time.perf_counter() - begun)
+        return Quiet(read(folder / "disk").trials, time.perf_counter() - begun)
 
 
 def run_with_kills(case: Case, quiet: Quiet, generator: random.Random) -> Counter[str]:
     """Run to the end with kills at random; returns how many there were, and what became of it."""
     counts: Counter[str] = Counter()
     known: Trials = {}
-    with tempfile.TemporaryDirectory(prefix="hpo-benchmark-") as name:
-        folder = Path(name)
+    with small_disk() as (folder, is_small):
+        scene = Scene(case, quiet, generator, folder / "disk", is_small, known)
         code = None
         while code != 0:
             coordinator = Coordinator(folder, case)
-            code = _disturb(coordinator, quiet, generator, counts)
-            _check(folder, coordinator.recorded, known, counts)
+            code = _disturb(coordinator, scene, counts)
+            _check(scene.disk, coordinator.recorded, known, counts)
             if code:
                 counts["errors"] += 1
                 print(f"{case} ended with {code}: {coordinator.last_words().splitlines()[-1:]}", file=sys.stderr)
                 if counts["errors"] > MOST_ERRORS:
                     counts["stuck"] += 1
                     return counts
-        _check_end(case, quiet, folder, counts)
+        _check_end(case, quiet, scene.disk, counts)
     counts["runs"] += 1
     return counts
 
 
-def _disturb(coordinator: Coordinator, quiet: Quiet, generator: random.Random, counts: Counter[str]) -> int | None:
-    """Kill at random until it is dead (None), or has ended by itself: with its exit code."""
+@dataclass(frozen=True)
+class Scene:
+    """What a run is disturbed in.
+
+    Attributes:
+        case, quiet: what is run, and how it ends undisturbed.
+        generator: of instants and victims.
+        disk: where the database is.
+        is_small: whether the disk can be filled.
+        known: the trials that are done, which must stay.
+    """
+
+    case: Case
+    quiet: Quiet
+    generator: random.Random
+    disk: Path
+    is_small: bool
+    known: Trials
+
+
+def _disturb(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> int | None:
+    """Disturb at random until it is dead (None), or has ended by itself: with its exit code."""
+    generator = scene.generator
     while True:
-        is_last = counts["coordinators"] + counts["evaluators"] >= MOST_KILLS
-        code = coordinator.wait(SECONDS_TO_END if is_last else generator.uniform(0, quiet.seconds))
+        is_last = sum(counts[kind] for kind in KILLS) >= MOST_KILLS
+        code = coordinator.wait(SECONDS_TO_END if is_last else generator.uniform(0, scene.quiet.seconds))
         if code is not None:
             return code
         if is_last:
             coordinator.kill()
             return HANGS
+        if generator.random() < 0.5 and sum(counts[kind] for kind in OTHERS) < MOST_OTHERS:
+            kind = generator.choice(("stop", "delete", "fill" if scene.is_small else "stop"))
+            if kind == "stop":
+                coordinator.pause(generator.uniform(0, 2))
+                counts["stopped"] += 1
+            elif kind == "delete":
+                if _delete(coordinator, scene, counts) and coordinator.wait(0) is not None:
+                    return None  # it was done: the run begins anew
+            else:
+                return _fill(coordinator, scene, counts)
+            continue
         evaluators = coordinator.evaluators() if generator.random() < 0.5 else []
         if not evaluators or counts["evaluators"] >= MOST_EVALUATORS:
             counts["orphans"] += coordinator.kill()
@@ -230,6 +305,34 @@ def _disturb(coordinator: Coordinator, quiet: Quiet, generator: random.Random, c
         with contextlib.suppress(psutil.NoSuchProcess):
             generator.choice(evaluators).send_signal(signal.SIGKILL)
             counts["evaluators"] += 1
+
+
+def _delete(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> bool:
+    """Ask for the run's deletion, which is granted only where nobody records it; whether it was."""
+    before = set(coordinator.recorded)
+    run = f"faults/{scene.case.sampler}/split0-seed0"
+    words = ["delete", run, "--yes", "--database", str(scene.disk / "run.db")]
+    done = subprocess.run([sys.executable, "-m", "hpo", *words], capture_output=True, text=True, check=False)
+    is_deleted = done.returncode == 0
+    counts["deleted" if is_deleted else "refused"] += 1
+    counts["taken"] += "Traceback" in done.stderr
+    if is_deleted:  # before it was recorded, or after; what came later is begun anew
+        counts["taken"] += bool(before) and coordinator.wait(0) is None
+        coordinator.recorded -= before
+        scene.known.clear()
+    return is_deleted
+
+
+def _fill(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> int | None:
+    """Fill the disk until it ends: None where that was for the disk, or its exit code."""
+    with full(scene.disk, scene.generator.randrange(2**16)):
+        code = coordinator.wait(SECONDS_TO_END)
+    counts["full"] += 1
+    if code is None:
+        coordinator.kill()
+        return HANGS
+    words = coordinator.last_words()
+    return None if code and ("full" in words or "disk I/O" in words or "No space left" in words) else code
 
 
 def _check(folder: Path, recorded: set[int], known: Trials, counts: Counter[str]) -> None:
@@ -263,6 +366,7 @@ def main() -> None:
     """Kill and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=at_least, default=200, help="in all, or a few more (200)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no run is begun (no limit)")
     parser.add_argument("--trials", type=at_least, default=16, help="of each run (16)")
     parser.add_argument(
         "--trees", type=at_least, default=15, help="of each fit; from about 60 on results are worth holding (15)"
@@ -284,7 +388,10 @@ def main() -> None:
         numbers = itertools.count()
 
         def runs() -> None:
-            while sum(c["coordinators"] + c["evaluators"] for c in counts.values()) < options.kills:
+            while (
+                sum(c[kind] for c in counts.values() for kind in KILLS) < options.kills
+                and time.perf_counter() - begun < 60 * options.minutes
+            ):
                 number = next(numbers)
                 case = cases[number % len(cases)]
                 found = run_with_kills(case, quiet[case], random.Random(f"{options.seed}-{number}"))
@@ -298,16 +405,19 @@ def main() -> None:
 
 
 def _report(counts: dict[Case, Counter[str]], seconds: float) -> None:
-    columns = ("runs", "coordinators", "evaluators", "errors", *DEFECTS)
+    columns = ("runs", *KILLS, *OTHERS, "errors", *DEFECTS)
     total = sum(counts.values(), Counter())
-    n_kills = total["coordinators"] + total["evaluators"]
+    n_kills = sum(total[kind] for kind in KILLS)
     print(f"\n{n_kills} kills in {seconds:.0f} s: runs brought to their end, who was killed, and what became of it")
     rows = [(f"{case.sampler}, {case.workers} workers", counter) for case, counter in counts.items()]
     print_table(
         ["", *columns],
         [[name, *(str(counter[column]) for column in columns)] for name, counter in [*rows, ("all", total)]],
     )
-    print("\nerrors: coordinators that ended by themselves, with a message, and were resumed\n")
+    print(
+        "\nstopped: coordinators, for up to 2 s; refused, deleted: runs; full: disks, until the coordinator had ended"
+    )
+    print("errors: coordinators that ended by themselves, with a message, and were resumed\n")
     for defect, meaning in DEFECTS.items():
         print_goal(f"{defect} ({meaning})", str(total[defect]), "0", is_met=total[defect] == 0)
 

@@ -25,7 +25,7 @@ class Contents:
 
 def read(folder: Path) -> Contents:
     """Read a copy of the file, so that nothing but the next coordinator mends what a kill left."""
-    with tempfile.TemporaryDirectory(dir=folder) as copies:
+    with tempfile.TemporaryDirectory(prefix="hpo-benchmark-") as copies:
         for path in folder.glob("run.db*"):
             if path.is_file() and not path.name.endswith("-shm"):
                 shutil.copy(path, copies)

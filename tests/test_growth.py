@@ -1,14 +1,21 @@
 """What is read in columns is what Optuna reads, and costs no more than it must."""
 
+from unittest import mock
+
 import optuna
 import pytest
-from conftest import opened_by_optuna, optunas, tree_study
+from conftest import FLAT, opened_by_optuna, optunas, tree_study
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 import hpo
+from hpo.dashboard.cache import collect
+from hpo.dashboard.site import Browser
 from hpo.dashboard.storage import BrowsedStorage
 from hpo.database import records
 from hpo.database.opening import has_newest_schema
+from hpo.database.trial_columns import last_ranges
 
 
 def everything(database) -> str:
@@ -90,6 +97,45 @@ def test_the_dashboards_trials_are_optunas_while_they_change_and_after_the_study
     study = optuna.create_study(study_name="s", storage=database.storage)  # SQLite gives the id again
     study.optimize(lambda trial: trial.suggest_float("y", 0, 1), n_trials=2)
     check()
+
+
+def test_the_last_range_of_each_hyperparameter_is_found(database):
+    study_id = database.study_id(everything(database))
+    ranges = {name: d for trial in database.optuna_trials(study_id) for name, d in trial.distributions.items()}
+    assert database.ask(lambda connection: last_ranges(connection, study_id)) == ranges
+
+
+def test_the_best_trials_and_the_seconds_are_those_of_the_table(database):
+    run = hpo.run(tree_study(), sampler="random", trials=8, database=database, progress="none")
+    values = {0: None, 1: 1.0, 2: 1.0, 3: float("-inf"), 4: float("inf"), 6: None}  # of all, 5 and 7 have another
+    ids = {trial.number: trial._trial_id for trial in database.optuna_trials(run.study_id)}
+    with database.engine.begin() as connection:
+        for number, value in values.items():
+            here = records.trial_values.c.trial_id == ids[number]
+            stored, kind = models.TrialValueModel.value_to_stored_repr(0.0 if value is None else value)
+            connection.execute(records.trial_values.update().where(here).values(value=stored, value_type=kind))
+            if value is None:
+                failed = records.trials.update().where(records.trials.c.trial_id == ids[number])
+                connection.execute(failed.values(state=TrialState.FAIL))
+    best = [trial.number for trial in run.best_trials(8)]
+    others = sorted((5, 7), key=lambda number: -run.trial(number).value)
+    assert best == [4, *sorted([1, 2, *others], key=lambda n: -run.trial(n).value), 3, 0, 6]
+    assert [trial.number for trial in run.best_trials(2)] == best[:2]
+    assert run.best.number == 4
+    table = run.trials
+    assert run.seconds == {name: pytest.approx(table[name].sum()) for name in run.seconds}
+
+
+@pytest.mark.parametrize("page", ["", "/param_importances"])
+def test_the_dashboards_pages_of_a_run_are_made_without_optunas_objects(database, page):
+    run = hpo.run(tree_study(space=FLAT), sampler="random", trials=12, database=database, progress="none")
+    browser = Browser(database, writable=False)
+    request = {"REQUEST_METHOD": "GET", "PATH_INFO": f"/api/studies/{run.study_id}{page}", "QUERY_STRING": ""}
+    with mock.patch.object(RDBStorage, "get_all_trials", side_effect=AssertionError("every row is an object")):
+        status, _, body = collect(browser, request)
+    assert status == "200 OK"
+    assert b"max_depth" in body
+    browser.close()
 
 
 def test_the_newest_schema_is_known_without_alembic(database):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -295,6 +296,64 @@ def test_the_log_of_a_file_that_was_replaced_is_not_read_into_its_successor(tmp_
     with hpo.StudyDatabase(path) as database:
         assert database.runs()["run"].tolist() == ["other/reference/split0-seed0", "other/random/split0-seed0"]
     assert Path(f"{path}-wal-of-another-file").read_bytes() == log
+
+
+def put_aside(folder) -> list[str]:
+    """Logs that were taken for another file's."""
+    return [file.name for file in Path(folder).glob("*-of-another-file")]
+
+
+def is_whole(path) -> bool:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_file_that_is_opened_while_its_note_is_written_keeps_its_log(tmp_path, tree):
+    path, write_text, written = tmp_path / "x.db", Path.write_text, []
+
+    def slowly(self, text):
+        for part in ("", text[:7], text):
+            write_text(self, part)
+            with hpo.StudyDatabase(path) as another:
+                assert another.n_trials(NAME) == 0
+            written.append(part)
+
+    with mock.patch.object(Path, "write_text", slowly):
+        assert len(run(tree, path).trials) == 6
+    assert "" in written
+    assert put_aside(tmp_path) == []
+    assert is_whole(path)
+
+
+def test_the_log_of_a_file_that_replaced_another_is_its_own_from_its_first_write(tmp_path, tree):
+    path, other = tmp_path / "x.db", tmp_path / "other.db"
+    run(tree_study("other"), other, trials=3)
+    run(tree, path)
+    os.replace(other, path)
+    with hpo.StudyDatabase(path) as first:
+        first.create_run(RunName("another", 1, "random", 0, 0), {"metric": "r2"})
+        assert Path(f"{path}-wal").stat().st_size > 0
+        with hpo.StudyDatabase(path) as second:
+            assert len(second.runs()) == 3
+    assert put_aside(tmp_path) == []
+    assert is_whole(path)
+
+
+def test_a_file_that_was_lost_is_not_noted_in_the_place_of_its_successor(tmp_path, tree):
+    path, other = tmp_path / "x.db", tmp_path / "other.db"
+    run(tree_study("other"), other, trials=3)
+    with hpo.StudyDatabase(path) as lost:
+        key = lost.create_run(RunName("another", 1, "random", 0, 0), {"metric": "r2"})
+        os.replace(other, path)
+        with hpo.StudyDatabase(path) as successor:
+            left = put_aside(tmp_path)
+            successor.create_run(RunName("another", 1, "random", 0, 0), {"metric": "r2"})
+            with pytest.raises(hpo.DatabaseLost), lost.holding(key):
+                pass
+            with hpo.StudyDatabase(path) as third:
+                assert len(third.runs()) == 3
+    assert put_aside(tmp_path) == left
+    assert is_whole(path)
 
 
 def test_many_processes_begin_a_file_beside_the_remains_of_another(tmp_path, tree):

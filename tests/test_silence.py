@@ -61,13 +61,25 @@ def begin(script, database, address, *options, prefix=(), **environment):
     )  # fmt: skip
 
 
-def until(condition, seconds=300.0):
-    """Wait for something, on however busy a machine."""
+def until(condition, seconds=300.0, *, process=None):
+    """Wait for something, on however busy a machine; not once the process has ended that is to bring it."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while True:
+        has_ended = process is not None and process.poll() is not None
+        if found := condition():
+            return found
+        if has_ended:
+            _, errors = process.communicate(timeout=60)
+            pytest.fail(f"it has not come, and the process ended with {process.returncode}: {errors}")
         assert time.monotonic() < deadline, "it has not come"
         time.sleep(0.2)
-    return found
+
+
+def test_waiting_for_a_process_that_has_ended_says_what_it_said():
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit('no disk')"], stderr=subprocess.PIPE, text=True)
+    ended.wait()
+    with pytest.raises(pytest.fail.Exception, match="ended with 1: no disk"):
+        until(lambda: False, process=ended)
 
 
 def n_trials(path) -> int:
@@ -92,7 +104,7 @@ def cluster(tmp_path):
 def test_a_scheduler_that_is_stopped_ends_the_coordinator_and_the_run_goes_on(tmp_path, cluster):
     database = tmp_path / "x.db"
     process = begin(write(tmp_path), database, cluster.address)
-    until(lambda: n_trials(database) > 3)
+    until(lambda: n_trials(database) > 3, process=process)
     cluster.scheduler.send_signal(signal.SIGSTOP)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75, errors
@@ -117,7 +129,7 @@ def test_what_a_killed_coordinator_left_is_removed_after_its_lease(tmp_path, clu
     for n in range(1):
         database = tmp_path / f"{n}.db"
         process = begin(script, database, cluster.address)
-        until(lambda path=database: n_trials(path) > 2)
+        until(lambda path=database: n_trials(path) > 2, process=process)
         assert resident_mb(cluster.scheduler) > plain + 40
         assert list(cluster.folder.rglob("*.joblib"))
         process.kill()
@@ -236,7 +248,7 @@ def test_silence_between_two_hosts_ends_the_coordinator(tmp_path, hosts, silence
         until(lambda: subprocess.run(probe, capture_output=True).returncode == 0)
         script = write(tmp_path, more="import atexit\natexit.register(print, 'Python ends')")
         process = begin(script, database, "dask://10.203.7.2:8786", prefix=inside(here))
-        until(lambda: n_trials(database) > 3)
+        until(lambda: n_trials(database) > 3, process=process)
         subprocess.run([word.format(there) for word in SILENCES[silence]], check=True)
         said, errors = process.communicate(timeout=60)
         assert process.returncode == 75, errors

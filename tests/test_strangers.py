@@ -13,29 +13,31 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from conftest import FLAT, same_trials, tree_study
 from optuna.samplers import CmaEsSampler, RandomSampler
+from optuna.storages._rdb.models import BaseModel
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo.cli.main import command
+from hpo.database import records
 from hpo.database.passwords import command_again, hide_passwords
 
 NAME = "iris-tree/random/split0-seed0"
 NUMBERS = {name: FLAT[name] for name in ("ccp_alpha", "max_depth", "min_samples_leaf")}
-# Columns that are read, and may hold anything: a key would do for a pickle, too.
-VALUES = [
+ALEMBIC = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
+TABLES = {
+    t.name: t for t in (*BaseModel.metadata.sorted_tables, *vars(records).values(), ALEMBIC) if isinstance(t, sa.Table)
+}
+# Every column that may hold a text, of every table of Optuna's and ours.
+TEXTS = [(name, c.name) for name, table in TABLES.items() for c in table.columns if isinstance(c.type, sa.String)]
+UNREADABLE = [
     ("study_user_attributes", "value_json"),
-    ("study_system_attributes", "value_json"),
     ("trial_user_attributes", "value_json"),
-    ("trial_system_attributes", "value_json"),
     ("trial_params", "distribution_json"),
-    ("hpo_held_results", "result"),
-    ("hpo_learning_curves", "curve"),
-    ("hpo_test_scores", "result"),
-    ("hpo_file", "id"),
 ]
 
 
@@ -51,35 +53,64 @@ class Marker:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    """A database with runs of several samplers, and with held results and learning curves."""
+    """A database with rows in every table: runs of several samplers, a comparison, held results and learning curves."""
     path = tmp_path_factory.mktemp("filled") / "x.db"
     study = tree_study(space=NUMBERS)
     with hpo.StudyDatabase(path) as database:
         for sampler in ("random", "tpe", "cmaes", "grid"):
-            hpo.run(study, sampler=sampler, trials=9, database=database, progress="none")
+            run = hpo.run(study, sampler=sampler, trials=9, database=database, progress="none")
+        run.export(path.with_name("model"))
+        look = {"samplers": ["random", "tpe"], "trials": 9, "resplit": True, "repetitions": 1, "looks": "any"}
+        database.record_look("iris-tree", look)
+        compare(study, database)
         key = database.run_key(NAME)
         database.hold(key, 9, "k", {0: {"score": 1.0}})
-        database.curves(key.study_id)
+        with database.engine.begin() as connection:
+            records.make_table(connection, records.learning_curves)
+            curve = json.dumps({"steps": [1], "scores": [0.5], "state": "COMPLETE"})
+            row = {"study_id": key.study_id, "number": 3, "fold": 0, "curve": curve}
+            connection.execute(records.learning_curves.insert().values(row))
     return path
 
 
+def read_all(path):
+    """What each method reads that is asked for one run or study."""
+    with hpo.StudyDatabase(path, must_exist=True) as database:
+        study_id = database.study_id(NAME)
+        for read in (
+            database.trials, database.runs, lambda: database.curves(study_id), lambda: database.held(study_id),
+            lambda: database.looks("iris-tree"), lambda: database.test_scores("iris-tree"),
+            lambda: database.sampler_state(study_id), lambda: database.optuna_trials(study_id),
+        ):  # fmt: skip
+            with contextlib.suppress(hpo.HpoError):
+                read()
+
+
+def compare(study, database):
+    """What is read of the sealed test rows and of earlier looks."""
+    return hpo.compare(study, samplers=["random", "tpe"], repetitions=2, trials=9, database=database, progress="none")
+
+
 def planted(filled, path, table, column, value):
-    """A copy of the database with a value in every row of a column; whether there is one."""
+    """A copy of the database with a value in every row of a column, or in one where it may not be there twice."""
     shutil.copy(filled, path)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        try:
-            return connection.execute(f"UPDATE {table} SET {column} = ?", (value,)).rowcount > 0
-        except sqlite3.OperationalError:
-            return False
+        connection.execute(f"UPDATE OR IGNORE {table} SET {column} = ?", (value,))
+        (n_planted,) = connection.execute(f"SELECT count(*) FROM {table} WHERE {column} = ?", (value,)).fetchone()
+    assert n_planted > 0, f"{table} has no rows"
 
 
-def walk(path, capsys):
+def walk(path, tmp_path, capsys):
     """Every way in which a database is read; none ends in a traceback."""
     study = tree_study(space=NUMBERS)
-    calls = [lambda: hpo.StudyDatabase(path, must_exist=True).trials()]
+    calls = [lambda: read_all(path)]
     calls += [
         lambda sampler=sampler: hpo.run(study, sampler=sampler, trials=10, database=path, progress="none")
         for sampler in ("random", "tpe", "cmaes")
+    ]
+    calls += [lambda: compare(study, path).conclusions]
+    calls += [
+        lambda: hpo.run(study, sampler="random", trials=10, database=path, progress="none").export(tmp_path / "m")
     ]
     lines = [["list"], ["list", "--json"], ["show", NAME, "--no-refit"], ["show", NAME, "--trial", "3"], ["doctor"]]
     lines += [["delete", NAME, "--yes"]]
@@ -90,24 +121,37 @@ def walk(path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_every_column_that_may_hold_a_text_is_known(filled):
+    with contextlib.closing(sqlite3.connect(filled)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {
+            (name, column)
+            for name in names
+            for _, column, kind, *_ in connection.execute(f"PRAGMA table_info({name})")
+            if kind.split("(")[0] not in {"INTEGER", "FLOAT", "DATETIME"}
+        }
+    assert found == set(TEXTS)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("table", "column"), VALUES)
-def test_a_planted_pickle_runs_nowhere(filled, tmp_path, table, column, capsys):
+@pytest.mark.parametrize("kind", ["text", "bytes"])
+@pytest.mark.parametrize(("table", "column"), TEXTS)
+def test_a_planted_pickle_runs_nowhere(filled, tmp_path, table, column, kind, capsys):
     mark = tmp_path / "mark"
     path = tmp_path / "y.db"
-    if not planted(filled, path, table, column, json.dumps(pickle.dumps(Marker(mark)).hex())):
-        pytest.skip("the table has no rows")
-    walk(path, capsys)
+    stored = pickle.dumps(Marker(mark))
+    planted(filled, path, table, column, json.dumps(stored.hex()) if kind == "text" else stored)
+    walk(path, tmp_path, capsys)
     assert not mark.exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", ["null", "{", "NaN", "[1]", '"\\ud800"'])
-@pytest.mark.parametrize("column", [0, 2, 4])
-def test_what_cannot_be_read_is_one_clear_line(filled, tmp_path, column, value, capsys):
+@pytest.mark.parametrize(("table", "column"), UNREADABLE)
+def test_what_cannot_be_read_is_one_clear_line(filled, tmp_path, table, column, value, capsys):
     path = tmp_path / "y.db"
-    assert planted(filled, path, *VALUES[column], value)
-    walk(path, capsys)
+    planted(filled, path, table, column, value)
+    walk(path, tmp_path, capsys)
 
 
 # --- CMA-ES ---

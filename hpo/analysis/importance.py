@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.database import records
 
 if TYPE_CHECKING:
+    from hpo.database.study_database import StudyDatabase
     from hpo.runs.run import Run
 
 FEWEST_TRIALS = 10
@@ -68,7 +69,7 @@ class Importances:
 def importances(run: "Run") -> Importances:
     """How much each hyperparameter decides of the metric and of the seconds of fitting.
 
-    See :func:`importances_of_trials`, which the dashboard asks too: one product has one answer.
+    See :func:`importances_of_trials`.
 
     Example:
         >>> import hpo
@@ -76,10 +77,18 @@ def importances(run: "Run") -> Importances:
         >>> len(hpo.importances(run).rows())
         4
     """
-    values = run.database.optuna_trials(run.study_id, attributes=(), has_params=False, has_folds=False)
+    return importances_in(run.database, run.study_id)
+
+
+def importances_in(database: "StudyDatabase", study_id: int) -> Importances:
+    """How much each hyperparameter decides in a stored run, which is also what the dashboard shows.
+
+    Of a large run only the trials are read that are looked at.
+    """
+    values = database.optuna_trials(study_id, attributes=(), has_params=False, has_folds=False)
     complete = _complete(values)
     numbers = records.trials.c.number.in_([trial.number for trial in _looked_at(complete)])
-    looked_at = run.database.optuna_trials(run.study_id, numbers, attributes=("fit_seconds",), has_folds=False)
+    looked_at = database.optuna_trials(study_id, numbers, attributes=("fit_seconds",), has_folds=False)
     return _importances(looked_at, len(complete))
 
 

@@ -239,31 +239,32 @@ def show_run(run: "Run", trial: "Trial | None", learned: "Learned | str | None" 
     if trial is not None:
         show_trial(run.metric, trial, learned)
         return
-    trials, metric = run.trials, run.metric
-    for name in ("train_score", "fit_seconds", "score_seconds", "sampler_seconds", "n_model_parameters"):
-        if name not in trials:  # no trial has it
-            trials[name] = math.nan
-    states = ", ".join(f"{count} {_STATES[state]}" for state, count in trials["state"].value_counts().items())
-    seconds = trials[["fit_seconds", "score_seconds", "sampler_seconds"]].sum()
-    say(f"{run.name}: {len(trials)} of {run.attributes['budget']} trials{f', {states}' if states else ''}")
+    metric, counts, seconds = run.metric, run.counts, run.seconds
+    n_trials = sum(counts.values())
+    states = ", ".join(
+        f"{count} {_STATES.get(state.name, state.name)}"
+        for state, count in sorted(counts.items(), key=lambda item: (-item[1], item[0].name))
+    )
+    say(f"{run.name}: {n_trials} of {run.attributes['budget']} trials{f', {states}' if states else ''}")
     parts = {name: rough_text(seconds[f"{name}_seconds"], 3) for name in ("fit", "score", "sampler")}
     say(f"seconds: {', '.join(f'{name} {text}' for name, text in parts.items())}")
     if run.has_success:
         show_best(run, learned)
-    if trials.empty:
+    if not n_trials:
         return
-    names = [column for column in trials if column.startswith("params_")]
-    shown = trials.sort_values(["value", "number"], ascending=[False, True]).head(_N_BEST)
-    scores = zip(metric.texts(shown["value"].tolist()), metric.texts(shown["train_score"].tolist()), strict=True)
+    shown = run.best_trials(_N_BEST)
+    names = sorted({name for one in shown for name in one.params})
+    values, trained = ([getattr(one, name) for one in shown] for name in ("value", "train_score"))
+    scores = zip(metric.texts(values), metric.texts(trained), strict=True)
     rows = [
         [
-            str(row["number"]), value, train, rough_text(row["fit_seconds"], 3), _whole(row["n_model_parameters"]),
-            *(_value(row[name]) for name in names),
+            str(one.number), value, train, rough_text(one.fit_seconds, 3), _whole(one.n_model_parameters),
+            *(_value(one.params[name]) if name in one.params else "" for name in names),
         ]
-        for row, (value, train) in zip(shown.to_dict("records"), scores, strict=True)
+        for one, (value, train) in zip(shown, scores, strict=True)
     ]  # fmt: skip
     header = ["trial", metric.label, "on training rows", "fit seconds", "model parameters"]
-    table([*header, *(name.removeprefix("params_") for name in names)], rows, n_left=0)
+    table([*header, *names], rows, n_left=0)
 
 
 def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" = None) -> None:
@@ -385,8 +386,8 @@ def _span(low: float, high: float) -> str:
     return f"{rough_text(low, digits)} to {rough_text(high, digits)}"
 
 
-def _whole(number: float) -> str:
-    return "-" if math.isnan(number) else f"{number:,.0f}"
+def _whole(number: float | None) -> str:
+    return "-" if number is None or math.isnan(number) else f"{number:,.0f}"
 
 
 def _value(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import optuna_dashboard
 import sqlalchemy as sa
 
-from hpo.analysis.importance import Importances, importances_of_trials
+from hpo.analysis.importance import Importances, importances_in
 from hpo.dashboard.cache import Answers, Changes, collect, with_insertion
 from hpo.dashboard.comparisons import ComparisonSite
 from hpo.dashboard.guards import WSGI, Environ
@@ -18,6 +18,7 @@ from hpo.database import records as t
 from hpo.database.safe_csv import safe_csv
 from hpo.database.stored_runs import StoredRun
 from hpo.database.study_database import StudyDatabase
+from hpo.database.trial_columns import last_ranges
 
 _IMPORTANCES = re.compile(r"/api/studies/(\d+)/param_importances")
 
@@ -111,8 +112,7 @@ class Browser:
         """What decides, computed anew when a run has more trials."""
         known = self._importances.get(run.study_id)
         if known is None or known[0] != run.n_told:
-            trials = self._database.storage.get_all_trials(run.study_id, deepcopy=False)
-            known = run.n_told, importances_of_trials(trials)
+            known = run.n_told, importances_in(self._database, run.study_id)
             self._importances[run.study_id] = known
         return known[1]
 
@@ -124,8 +124,7 @@ class Browser:
         run = next((run for run in self._comparisons.runs() if run.study_id == study_id), None)
         if run is None:
             return None
-        trials = self._database.storage.get_all_trials(study_id, deepcopy=False)
-        kinds = {name: type(d).__name__ for trial in trials for name, d in trial.distributions.items()}
+        kinds = {name: type(d).__name__ for name, d in self._database.ask(lambda c: last_ranges(c, study_id)).items()}
         shares = [
             {"name": row["hyperparameter"], "importance": row["metric"], "distribution": kinds[row["hyperparameter"]]}
             for row in self._importance(run).rows()

@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -134,25 +135,32 @@ def _lock_file(path: Path, run_id: str) -> Path:
     return _folder(path) / f"{_stem(run_id)}.lock"
 
 
-def _stem(run_id: str) -> str:
-    """What files are called after a run's id, which a database may hold anything for."""
-    is_ours = re.fullmatch("[0-9a-f]{32}", run_id) is not None
-    return run_id if is_ours else hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _stem(given: str) -> str:
+    """How the id of a run or a file is written on the disk; a database may hold anything for it."""
+    is_ours = re.fullmatch("[0-9a-f]{32}", given) is not None
+    return given if is_ours else hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def note_file(path: Path, file_id: str) -> None:
-    """Keep beside a SQLite file which one it is, to tell whether a log that is left there is its own."""
+    """Keep beside a SQLite file which one it is, to tell whether a log that is left there is its own.
+
+    The note is moved in whole: who reads half an id would take the log of a file in use for another's.
+    """
+    if is_noted(path, file_id) is True:
+        return
+    draft = _folder(path) / f"{uuid.uuid4().hex}.id"
     with contextlib.suppress(OSError):  # a second witness, no more
-        if noted_file(path) != file_id:
-            (_folder(path) / _FILE_ID).write_text(file_id)
+        draft.write_text(_stem(file_id))
+        draft.replace(_folder(path) / _FILE_ID)
 
 
-def noted_file(path: Path) -> str | None:
-    """The id of the file that was last recorded at this path; None where that is not known."""
-    try:
-        return (_folder(path) / _FILE_ID).read_text()
-    except (OSError, ValueError):
-        return None
+def is_noted(path: Path, file_id: str) -> bool | None:
+    """Whether this file is the one that was noted at its path; None where that is not known."""
+    with contextlib.suppress(OSError, ValueError):
+        noted = (_folder(path) / _FILE_ID).read_text()
+        if re.fullmatch("[0-9a-f]{32}", noted):
+            return noted == _stem(file_id)
+    return None
 
 
 @contextlib.contextmanager

@@ -61,16 +61,23 @@ class OpenedFile:
 
     def _read_id(self, connection: sa.Connection) -> str | None:
         is_there = sa.inspect(connection).has_table(records.file_ids.name)
-        return connection.execute(sa.select(records.file_ids.c.id)).scalar() if is_there else None
+        found = connection.execute(sa.select(records.file_ids.c.id)).scalar() if is_there else None
+        return None if found is None else str(found)  # SQLite keeps what something else wrote as it was
 
     def identify(self) -> None:
-        """Note which file this is; one of an earlier version is given an id."""
+        """Note which file this is; one of an earlier version is given an id.
+
+        Raises:
+            DatabaseLost: another file is there by now, which is not to be noted as this one.
+        """
+        self.check()
         if self._id is None:
             with self._engine.connect() as connection:
                 self._id = self._read_id(connection)
         if self._id is None:
             with self._engine.begin() as connection:
                 self._id = give_file_id(connection)
+                locks.note_file(self._path, self._id)  # before others can see the id
         locks.note_file(self._path, self._id)
         beside = [self._path.with_name(f"{self._path.name}{end}") for end in ("-wal", "-shm")]
         self._log = {file: place_of(file) for file in beside}

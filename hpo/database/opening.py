@@ -201,7 +201,7 @@ def _make_file(path: Path) -> bool:
         draft = Path(folder) / "new.db"
         storage = RDBStorage(str(sa.URL.create("sqlite", database=str(draft))))
         with storage.engine.begin() as connection:
-            give_file_id(connection)
+            file_id = give_file_id(connection)
         with storage.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         storage.remove_session()
@@ -212,17 +212,17 @@ def _make_file(path: Path) -> bool:
             return False
         except OSError:  # a file system without hard links
             os.replace(draft, path)
+    locks.note_file(path, file_id)
     return True
 
 
 def give_file_id(connection: sa.Connection) -> str:
     """The id of the file, which is given one where it has none."""
-    records.make_table(connection, records.file_ids)
-    found = connection.execute(sa.select(records.file_ids.c.id)).scalar()
-    if found is None:
-        found = uuid.uuid4().hex
-        connection.execute(records.file_ids.insert().values(id=found))
-    return str(found)
+    table = records.file_ids
+    records.make_table(connection, table)
+    is_without = ~sa.exists(sa.select(table.c.id))  # in one statement: two processes may be here at once
+    connection.execute(table.insert().from_select(["id"], sa.select(sa.literal(uuid.uuid4().hex)).where(is_without)))
+    return str(connection.execute(sa.select(table.c.id)).scalar_one())
 
 
 def place_of(path: Path) -> tuple[int, int] | None:
@@ -239,17 +239,31 @@ def put_foreign_log_aside(path: Path) -> None:
 
     Such a log is left by a process that was killed, or that noticed. It is renamed, and not removed: a log may hold
     the newest trials. One is taken for foreign only where the file's id is known and is not the one noted beside it.
+    The new file is noted before anybody writes to it, so that its own log is never taken for foreign.
     """
-    noted = locks.noted_file(path)
-    log = path.with_name(f"{path.name}-wal")
-    if noted is None or not log.exists() or log.stat().st_size == 0 or not _is_writable(path):
+    if not _is_writable(path) or _id_of_another(path) is None:
         return
+    try:
+        with locks.making_file(path):  # whoever comes second finds it noted
+            if (file_id := _id_of_another(path)) is not None:
+                locks.put_aside(path)
+                locks.note_file(path, file_id)
+    except OSError as error:
+        raise UnusableDatabase(
+            f"{path} has replaced another file, whose locks beside it cannot be written ({error.strerror}): "
+            "copy it to a folder of its own, and name the copy with --database"
+        ) from error
+
+
+def _id_of_another(path: Path) -> str | None:
+    """The id of a file that is not the one noted at its path; None where it is, or where that is not known."""
     with contextlib.suppress(sqlite3.Error):  # it has none, or is no database
         uri = f"{path.as_uri()}?mode=ro&immutable=1"  # the file alone, without its log
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-            (found,) = connection.execute(f"SELECT id FROM {records.file_ids.name}").fetchone() or (noted,)
-        if found != noted:
-            locks.put_aside(path)
+            row = connection.execute(f"SELECT id FROM {records.file_ids.name}").fetchone()
+        if row is not None and locks.is_noted(path, str(row[0])) is False:
+            return str(row[0])
+    return None
 
 
 def _check_file(path: Path) -> None:
@@ -284,7 +298,7 @@ def clear_reading(name: str) -> Iterator[None]:
     with clear_errors(name):
         try:
             yield
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
             what = f"{type(error).__name__}: {one_line(error)[:80]}"
             raise UnusableDatabase(f"{name} holds what hpo did not write and cannot read ({what})") from error
 

@@ -43,7 +43,7 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
         if not isinstance(sign, (int, float)) or sign not in (1, -1):
             own = {}  # somebody else's, whose attributes may have the names of ours
         own |= {key: _whole(own.get(key)) for key in ("version", "split", "seed", "budget")}
-        row = {"run": name, **{key: own.get(key) for key in IDENTITY}}
+        row = {"run": str(name), **{key: own.get(key) for key in IDENTITY}}
         numbers = {key: 0 if count is None else int(getattr(count, key) or 0) for key, _ in _STATES}
         row |= {"state": _run_state(sum(numbers.values()), own), **numbers, "budget": own.get("budget")}
         row |= {"best": None if count is None else _best(count, directions.get(study_id, []))}
@@ -105,6 +105,12 @@ _SUMS = (
     .where(_KEY.in_(SECONDS))
     .group_by(t.trials.c.study_id)
 )
+
+
+def seconds_of(connection: sa.Connection, study_id: int) -> dict[str, float]:
+    """What a run's trials took in all: seconds of fits, scorers and proposals; 0 where that is not known."""
+    row = connection.execute(_SUMS.where(t.trials.c.study_id == study_id)).first()
+    return {name: 0.0 if row is None else float(getattr(row, name) or 0.0) for name in SECONDS}
 
 
 def _run_attributes(connection: sa.Connection) -> "defaultdict[int, dict[str, Any]]":

@@ -60,11 +60,11 @@ class Trial:
     @classmethod
     def from_optuna(cls, trial: FrozenTrial) -> "Trial":
         """The trial as Optuna's frozen trial has it."""
-        attributes = trial.user_attrs
+        attributes = {str(name): value for name, value in trial.user_attrs.items()}  # SQLite would store bytes too
         return cls(
             number=trial.number,
             state=trial.state.name,
-            params={name: attributes.get(name, value) for name, value in trial.params.items()},
+            params={str(name): attributes.get(name, value) for name, value in trial.params.items()},
             configuration=dict(trial.params),
             value=trial.value if trial.state == TrialState.COMPLETE else None,
             train_score=attributes.get("train_score"),
@@ -76,5 +76,5 @@ class Trial:
             predict_seconds=attributes.get("predict_seconds", math.nan),
             model_size_mb=attributes.get("model_size_mb", math.nan),
             train_fold_scores=train_fold_scores(attributes),
-            attributes=dict(attributes),
+            attributes=attributes,
         )

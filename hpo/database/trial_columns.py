@@ -117,22 +117,42 @@ def _read_params(
         params[trial_id][name] = found[1](value)
 
 
-def best_number(connection: sa.Connection, study_id: int) -> int | None:
-    """The number of the first of the complete trials with the highest value, or None where none is complete."""
+def last_ranges(connection: sa.Connection, study_id: int) -> dict[str, BaseDistribution]:
+    """Name of each hyperparameter of a run -> the range that its last trial with it had."""
+    p = t.trial_params
+    last = (
+        sa.select(sa.func.max(p.c.param_id))
+        .join(t.trials, t.trials.c.trial_id == p.c.trial_id)
+        .where(t.trials.c.study_id == study_id)
+        .group_by(p.c.param_name)
+    )
+    rows = connection.execute(sa.select(p.c.param_name, p.c.distribution_json).where(p.c.param_id.in_(last)))
+    return {name: json_to_distribution(text) for name, text in rows}
+
+
+def best_numbers(connection: sa.Connection, study_id: int, *, limit: int) -> list[int]:
+    """The numbers of the trials with the highest values, the first of equal ones first; those without one come last."""
     columns, values = t.trials.c, t.trial_values.c
+    is_complete = columns.state == TrialState.COMPLETE
+    first = (values.trial_id == columns.trial_id) & (values.objective == 0)
     query = (
         sa.select(columns.number)
-        .join(t.trial_values, values.trial_id == columns.trial_id)
-        .where(columns.study_id == study_id, columns.state == TrialState.COMPLETE)
+        .join(t.trial_values, first, isouter=True)
+        .where(columns.study_id == study_id)
         .order_by(
-            sa.case((values.value_type == _INFINITE, 0), (values.value.is_not(None), 1), else_=2),
-            values.value.desc(),
+            sa.case((~is_complete, 3), (values.value_type == _INFINITE, 0), (values.value.is_not(None), 1), else_=2),
+            sa.case((is_complete, values.value)).desc(),
             columns.number,
         )
-        .limit(1)
+        .limit(limit)
     )
-    number = connection.execute(query).scalar()
-    return None if number is None else int(number)
+    return [int(number) for number in connection.execute(query).scalars()]
+
+
+def best_number(connection: sa.Connection, study_id: int) -> int | None:
+    """The number of the first of the complete trials with the highest value, or None where none is complete."""
+    is_there = state_counts(connection, study_id).get(TrialState.COMPLETE, 0) > 0
+    return best_numbers(connection, study_id, limit=1)[0] if is_there else None
 
 
 def state_counts(connection: sa.Connection, study_id: int) -> dict[TrialState, int]:

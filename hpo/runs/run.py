@@ -9,14 +9,16 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from optuna.trial import TrialState
+import sqlalchemy as sa
+from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import threadpool_limits
 
 from hpo.database import records
 from hpo.database.run_name import RunName
+from hpo.database.run_rows import seconds_of
 from hpo.database.study_database import StudyDatabase
 from hpo.database.trial import Trial
-from hpo.database.trial_columns import state_counts
+from hpo.database.trial_columns import best_numbers, read_trials, state_counts
 from hpo.errors import HpoError, RunFailed, StudyChanged, UnknownRun
 from hpo.evaluation.evaluate import Problem
 from hpo.models.parameters import model_parameters
@@ -137,6 +139,21 @@ class Run:
         if best is None:
             raise UnknownRun(f"{self.name} has no complete trial yet")
         return Trial.from_optuna(best)
+
+    def best_trials(self, n: int) -> list[Trial]:
+        """The trials with the highest values, the best first; those without a value come last."""
+
+        def read(connection: sa.Connection) -> list[FrozenTrial]:
+            numbers = best_numbers(connection, self.study_id, limit=n)
+            found = read_trials(connection, self.study_id, records.trials.c.number.in_(numbers))
+            return sorted(found, key=lambda trial: numbers.index(trial.number))
+
+        return [Trial.from_optuna(trial) for trial in self.database.ask(read)]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What all trials took: ``fit_seconds``, ``score_seconds``, ``sampler_seconds``."""
+        return self.database.ask(lambda connection: seconds_of(connection, self.study_id))
 
     @property
     def complete(self) -> list[Trial]:

@@ -8,6 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import threadpool_limits
 
+from hpo.database.opening import clear_reading
 from hpo.database.records import RunKey
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase, as_database
@@ -256,7 +257,8 @@ class StudySession:
             return None
         threads = self.database.run_attributes(str(name)).get("threads")  # sums differ with them in their last digit
         problem = self.problem(name.split)
-        used = problem.used(None if name.sampler == "reference" else trial.params)
+        with clear_reading(self.database.name):  # something else may have written hyperparameters of its own
+            used = problem.used(None if name.sampler == "reference" else trial.params)
         found = None
         for fold, score in sorted(trial.intermediate_values.items())[:folds]:
 
