@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
     from hpo.runs.origin import find_in
     from hpo.runs.runner import run as run_study
 
-    if study is None and "/" in arguments.study and not arguments.study.endswith(".py"):
+    if study is None and _looks_like_run(arguments.study):
         _go_on_with(arguments)
     with stdout_for_json(arguments.json):
         definition = find_in(study or arguments.study, arguments.database)
@@ -165,6 +165,11 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         _complain("hpo: stopped by --timeout; the same command goes on")
         return STOPPED
     return DONE
+
+
+def _looks_like_run(given: str) -> bool:
+    """Whether a text is a run's name, or was meant to be one, and not the path of a script."""
+    return given.count("/") == 2 and not given.startswith((".", "/")) and not given.endswith(".py")
 
 
 def _go_on_with(arguments: argparse.Namespace) -> None:

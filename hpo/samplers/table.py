@@ -277,9 +277,11 @@ def find_sampler(given: "str | Factory | Sampler | BaseSampler") -> Sampler:
             ) from error
         return _from_factory(name, factory)
     names = [*SAMPLERS, *sorted(added)]
-    raise UnknownSampler(
-        f"there is no sampler {name!r}; {nearest(name, names)}known: {', '.join(names)} (hpo samplers describes them)"
-    )
+    near = "did you mean tpe or gp? " if name.casefold().startswith("bayes") else nearest(name, names)
+    words = re.split(r"[,\s]+", name)
+    if len(words) > 1 and set(words) <= set(names):
+        near = f"a run has one, and hpo compare has several: --samplers {','.join(words)}; "
+    raise UnknownSampler(f"there is no sampler {name!r}; {near}known: {', '.join(names)} (hpo samplers describes them)")
 
 
 def added_samplers() -> dict[str, EntryPoint]:
