@@ -2,9 +2,11 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from hpo.cli.streams import as_read_on
 from hpo.database.passwords import hide_passwords
 from hpo.units import nearest
 from hpo.version import __version__
@@ -54,7 +56,8 @@ class Parser(argparse.ArgumentParser):
             message += f"; {near}".rstrip("; ")
         if message.endswith(f"required: {_COMMAND}"):
             message = f"give a {_COMMAND}, as in hpo studies, which lists what can be run"
-        self.exit(BAD_INPUT, hide_passwords(f"{self.prog}: {message} ({self.prog} --help)\n"))
+        said = hide_passwords(f"{self.prog}: {message} ({self.prog} --help)")
+        self.exit(BAD_INPUT, f"{as_read_on(sys.stderr, said)}\n")
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None

@@ -175,8 +175,11 @@ def _words_to_make(what: "StudyDefinition | RunName | str", database: StudyDatab
     try:
         name = what if isinstance(what, RunName) else RunName.parse(what)
     except UnknownRun:
-        is_known = normalised_name(str(what)) in study_files() or os.path.isfile(str(what))
-        return ["hpo", "run", str(what)] if is_known else None
+        given = str(what)
+        if normalised_name(given) in study_files() or os.path.isfile(given):
+            return ["hpo", "run", given]
+        known = _origin_of(given, database)
+        return None if known is None else ["hpo", "run", study_word(given, known, database)]
     known = _origin_of(name.study, database)
     if known is None and normalised_name(name.study) not in study_files():
         return None
