@@ -63,7 +63,7 @@ def show_try(tried: "Tried") -> None:
         for name in names
     ]
     rows += [
-        [name, f"{value} (kept)", *([""] if previous is not None else []), ""] for name, value in tried.kept.items()
+        [name, f"{value} (default)", *([""] if previous is not None else []), ""] for name, value in tried.kept.items()
     ]
     table(header, rows)
     for name, allowed in tried.outside.items():

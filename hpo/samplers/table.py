@@ -378,7 +378,9 @@ def _parse(text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError("options have names")
         return name.strip(), {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, AssertionError) as error:
-        raise InvalidOption(f"{text!r} is not understood: write options as in tpe(n_startup_trials=20)") from error
+        raise InvalidOption(
+            f"cannot parse the sampler {text!r}: write options as in tpe(n_startup_trials=20)"
+        ) from error
 
 
 def _label(name: str, options: Mapping[str, Any]) -> str:
