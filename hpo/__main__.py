@@ -1,5 +1,5 @@
 """``python -m hpo`` is the command ``hpo``."""
 
-from hpo.cli.main import entry
+from hpo.cli import entry
 
 entry()

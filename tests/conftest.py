@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def own_signals_are_given_back():
     """A command owns its process, its signals too; here the process is that of all tests."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     state = {name: value for name, value in vars(Interrupts).items() if not name.startswith("__")}
+    unraisablehook = sys.unraisablehook
     yield
+    sys.unraisablehook = unraisablehook
     for name, value in state.items():
         setattr(Interrupts, name, value)
     if threading.current_thread() is threading.main_thread():

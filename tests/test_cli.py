@@ -277,7 +277,7 @@ def test_a_target_is_given_as_it_is_shown(folder, capsys):
         (("run", "quick.py", "--sampler", "annealing"), "known: grid, random, tpe, auto, qmc, cmaes, gp"),
         (("run", "quick.py", "--trials", "0"), "trials=0: give a whole number, 1 or more"),
         (("run", "quick.py", "--trials", "-5"), "trials=-5: give a whole number, 1 or more"),
-        (("run", "quick.py", "--trials", "many"), "invalid int value: 'many'"),
+        (("run", "quick.py", "--trials", "many"), "'many' is not a whole number"),
         (("run", "quick.py", "--timeout", "soon"), "cannot parse duration 'soon'"),
         (("run", "quick.py", "--timeout", ""), "cannot parse duration ''"),
         (("run", "quick.py", "--trial-memory", ""), "cannot parse size ''"),
@@ -392,7 +392,7 @@ def test_every_trial_failing_exits_1_with_the_error(folder, capsys):
     )
     assert command(["run", "bad.py", "--trials", "3"]) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "all 3 trials of quick/tpe/split0-seed0 failed, 3 of them with: InvalidParameterError" in last
+    assert "all 3 trials of quick/tpe/split0-seed0 failed: InvalidParameterError" in last
 
 
 def test_a_script_runs_itself_and_is_the_same_study(folder, capsys):

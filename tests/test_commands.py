@@ -357,3 +357,29 @@ class Ends(DecisionTreeClassifier):
     said = capsys.readouterr().err
     assert ("; what was recorded is kept. To go on: hpo run mine.py --sampler grid\n" in said) is records
     assert ("hpo: interrupted before anything new was recorded. To go on: hpo run mine.py" in said) is not records
+
+
+FALLS_INTO_A_DESTRUCTOR = """
+import os, signal, sys, time
+from hpo.process.interrupts import own_signals
+
+own_signals("ended at once", 130)
+
+class Falls:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(10):
+            time.sleep(0)
+
+try:
+    Falls()
+    time.sleep(60)
+    print("went on")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_that_falls_into_a_destructor_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", FALLS_INTO_A_DESTRUCTOR], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

@@ -235,7 +235,7 @@ def test_show_without_the_study_says_so_in_one_line_and_goes_on(folder, capsys):
     missing = shown(capsys, RUN)
     (why,) = [line for line in missing.splitlines() if "not shown" in line]
     assert f"the study of {RUN} came from" in why
-    assert why.endswith("name its script with --study")
+    assert why.endswith("put it back, or name its script (hpo run SCRIPT.py; hpo show and hpo export with --study)")
     assert "ridge__alpha" in missing
     assert "ridge.coef_" in shown(capsys, RUN, "--study", "other.py")
     (folder / "studies").mkdir()

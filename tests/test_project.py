@@ -114,6 +114,34 @@ def test_the_commands_of_the_tour_run(tmp_path):
         assert done.returncode == 0, (line, done.stderr)
 
 
+def typed(line: str, folder: Path) -> subprocess.CompletedProcess:
+    """A command of hpo, carried out in a folder."""
+    words = [sys.executable, "-m", *shlex.split(line)]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+def test_the_table_of_ideas_can_be_followed_from_an_empty_folder(tmp_path):
+    table = README.partition("What each idea of tuning looks like")[2].partition("\n\n|")[2].partition("\n\n")[0]
+    lines = re.findall(r"`(hpo [^`]+)`", table)
+    assert len(lines) >= 10
+    followed = []
+    for line in lines:
+        if "digits" in line and ("dropout" in line or "--curve" in line):  # needs PyTorch, or minutes
+            continue
+        done = typed(line.replace("--quick", "--repetitions 1 --trials 2 --no-test"), tmp_path)
+        if done.returncode == 2:  # the message ends with the command that makes the run
+            offered = re.search(r": (hpo (?:run|try) .*)$", done.stderr.strip())
+            assert offered, (line, done.stderr)
+            made = typed(f"{offered[1]} --trials 4", tmp_path)
+            assert made.returncode == 0, (offered[1], made.stderr)
+            done = typed(line, tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+        assert len(done.stdout.splitlines()) >= 4, (line, done.stdout)
+        followed.append(line)
+    assert len(followed) >= 8
+
+
 def test_curves_in_the_readme_are_of_hyperparameters():
     shown = re.findall(r"hpo show ([\w-]+)/\S+ --curve (\w+)", README)
     assert len(shown) >= 5

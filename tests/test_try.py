@@ -274,7 +274,7 @@ def test_try_on_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command(["try", "breast-cancer-svm", "svc__C=10"]) == 0
     out = capsys.readouterr().out
-    for expected in ("trial 0", "rank", "reference", "gap", "model parameters", "scale (kept)"):
+    for expected in ("trial 0", "rank", "reference", "gap", "model parameters", "scale (default)"):
         assert expected in out, expected
     assert command(["try", "breast-cancer-svm", "svc__C=1000", "svc__kernel=linear"]) == 0
     out = capsys.readouterr().out

@@ -1,11 +1,12 @@
 """The command line: arguments in, text out."""
 
-from typing import Any
+import signal
+from typing import NoReturn
 
 
-def __getattr__(name: str) -> Any:
-    if name != "entry":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from hpo.cli.main import entry  # scripts that were installed before it moved ask for it here
+def entry() -> NoReturn:
+    """The command ``hpo``."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported there is nothing to finish or to say
+    from hpo.cli.main import entry as begin
 
-    return entry
+    begin()

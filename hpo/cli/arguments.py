@@ -2,14 +2,17 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from hpo.cli.streams import as_read_on
 from hpo.database.passwords import hide_passwords
 from hpo.units import nearest
 from hpo.version import __version__
 
 BAD_INPUT = 2
+_COMMAND = "COMMAND"
 MOST = 100  # repetitions, where a comparison ends by itself
 QUICK = {"repetitions": 5, "trials": 20}
 FULL = {"repetitions": 20, "trials": 50}
@@ -28,6 +31,20 @@ _GROUPS = {
 Call = Callable[[argparse.Namespace], int]
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
 class Parser(argparse.ArgumentParser):
     """Refuses in one clear line, with exit code 2."""
 
@@ -37,7 +54,10 @@ class Parser(argparse.ArgumentParser):
         if choice is not None:
             near = nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
             message += f"; {near}".rstrip("; ")
-        self.exit(BAD_INPUT, hide_passwords(f"{self.prog}: {message} ({self.prog} --help)\n"))
+        if message.endswith(f"required: {_COMMAND}"):
+            message = f"give a {_COMMAND}, as in hpo studies, which lists what can be run"
+        said = hide_passwords(f"{self.prog}: {message} ({self.prog} --help)")
+        self.exit(BAD_INPUT, f"{as_read_on(sys.stderr, said)}\n")
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -60,7 +80,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     """The parser of ``hpo``; ``calls`` has what each command does."""
     parser = Parser(prog="hpo", description="Tune scikit-learn models, and compare how they are tuned.")
     parser.add_argument("--version", action="version", version=f"hpo {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    commands = parser.add_subparsers(required=True, metavar=_COMMAND, parser_class=Parser)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -79,7 +99,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
         required=True,
         help="file with the data: a header and one row for each example (required)",
     )
-    new.add_argument("--target", metavar="COLUMN", required=True, help="column that is to be predicted (required)")
+    new.add_argument("--target", metavar="COLUMN", help="column that is to be predicted (required)")
     new.add_argument(
         "--task",
         choices=("classification", "regression"),
@@ -101,7 +121,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     )
     compare.add_argument(
         "--repetitions",
-        type=int,
+        type=_whole,
         metavar="N",
         help=f"how often each sampler runs, with a new split and seed each time (default: {FULL['repetitions']})",
     )
@@ -112,13 +132,13 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     )
     compare.add_argument(
         "--pool",
-        type=int,
+        type=_whole,
         default=1,
         metavar="N",
         help="run N times the random trials on each split, to know sooner what random search would need "
         "(default: %(default)s)",
     )
-    compare.add_argument("--trials", type=int, metavar="N", help=f"budget of each run (default: {FULL['trials']})")
+    compare.add_argument("--trials", type=_whole, metavar="N", help=f"budget of each run (default: {FULL['trials']})")
     compare.add_argument(
         "--baseline",
         default="random",
@@ -127,7 +147,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
     )
     compare.add_argument(
         "--margin",
-        type=float,
+        type=_number,
         metavar="M",
         help="smallest difference that matters, in the metric's units (default: the study's)",
     )
@@ -160,7 +180,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
         "run", metavar="RUN", help="a run, as in digits-mlp/tpe/split0-seed0, or a study: then its best run on split 0"
     )
     show.add_argument(
-        "--trial", type=int, metavar="N", help="show this trial with all that is stored with it (default: the best)"
+        "--trial", type=_whole, metavar="N", help="show this trial with all that is stored with it (default: the best)"
     )
     show.add_argument(
         "--study", metavar="STUDY", help="name or script of the run's study (default: what the database remembers)"
@@ -178,7 +198,11 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
         help="a hyperparameter and its value; those left out are as in the reference",
     )
     trying.add_argument(
-        "--split", type=int, default=0, metavar="N", help="which train/validation split to use (default: %(default)s)"
+        "--split",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="which train/validation split to use (default: %(default)s)",
     )
     trying.add_argument("--json", action="store_true", help="print the result as JSON, not as text")
     _add_common(trying, new_version=True)
@@ -220,7 +244,7 @@ def build_parser(calls: Mapping[str, Call]) -> argparse.ArgumentParser:
         metavar="NAME",
         help="address to listen on (default: %(default)s, this machine alone)",
     )
-    dashboard.add_argument("--port", type=int, metavar="N", help="port to listen on (default: 8080, or a free one)")
+    dashboard.add_argument("--port", type=_whole, metavar="N", help="port to listen on (default: 8080, or a free one)")
     dashboard.add_argument(
         "--token", help="what a browser must know (default: none on this machine, generated beyond it)"
     )
@@ -245,24 +269,28 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pruner", metavar="NAME", help="what ends hopeless trials early, as hpo samplers lists (default: none)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="sampler seed (default: %(default)s)")
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="sampler seed (default: %(default)s)")
     parser.add_argument(
-        "--split", type=int, default=0, metavar="N", help="which train/validation split to use (default: %(default)s)"
+        "--split",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="which train/validation split to use (default: %(default)s)",
     )
     parser.add_argument(
         "--trials",
-        type=int,
+        type=_whole,
         metavar="N",
         help="total for the run, not the number to add (default: 50, or the whole grid)",
     )
     parser.add_argument(
         "--target",
-        type=float,
+        type=_number,
         metavar="VALUE",
         help="stop once the best score reaches VALUE; give errors as positive numbers, as displayed (default: none)",
     )
     parser.add_argument(
-        "--patience", type=int, metavar="N", help="stop after N trials without a better one (default: none)"
+        "--patience", type=_whole, metavar="N", help="stop after N trials without a better one (default: none)"
     )
     parser.add_argument(
         "--walltime",
@@ -277,13 +305,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     _add_workers(parser, default="1")
     parser.add_argument(
         "--threads",
-        type=int,
+        type=_whole,
         metavar="N",
         help="threads of each evaluation (default: the cores of each worker, or 1 where that is measured to be faster)",
     )
     parser.add_argument(
         "--lag",
-        type=int,
+        type=_whole,
         metavar="N",
         help="how many unfinished trials the sampler may ignore when proposing the next (default: first --workers)",
     )
@@ -335,7 +363,7 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--margin",
-        type=float,
+        type=_number,
         metavar="M",
         help="how much worse the fastest may be, in the metric's units (needed by fastest)",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpo.cli import commands
 from hpo.cli.arguments import BAD_INPUT, FULL, MOST, QUICK, Call, Parser, add_run_options, build_parser
-from hpo.cli.streams import discard_output, say_unwritable, stdout_for_json, usable_streams
+from hpo.cli.streams import as_read_on, discard_output, say_unwritable, stdout_for_json, usable_streams
 from hpo.database.passwords import command_again, hide_passwords
 from hpo.errors import ClusterLost, HpoError, InvalidOption, NotComparable, ScriptFailed
 from hpo.process.interrupts import Interrupts, handled_by, leave, own_signals
@@ -68,7 +68,7 @@ def _guarded(call: Callable[[], int], again: str) -> int:
             return call()
         except HpoError as error:
             if isinstance(error, ScriptFailed) and error.trace:
-                _complain(error.trace)
+                print(hide_passwords(error.trace), file=sys.stderr)
             _complain(f"hpo: {one_line(error)}")
             Interrupts.is_cut_off = isinstance(error, ClusterLost)
             return error.exit_code
@@ -99,7 +99,7 @@ def _has_folder() -> bool:
 
 
 def _complain(text: str) -> None:
-    print(hide_passwords(text), file=sys.stderr, flush=True)
+    print(as_read_on(sys.stderr, hide_passwords(text)), file=sys.stderr, flush=True)
 
 
 # --- commands; each imports what it needs, so that --help imports nothing ---
@@ -130,7 +130,7 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
     from hpo.runs.origin import find_in
     from hpo.runs.runner import run as run_study
 
-    if study is None and "/" in arguments.study and not arguments.study.endswith(".py"):
+    if study is None and _looks_like_run(arguments.study):
         _go_on_with(arguments)
     with stdout_for_json(arguments.json):
         definition = find_in(study or arguments.study, arguments.database)
@@ -169,6 +169,11 @@ def _run(arguments: argparse.Namespace, study: "StudyDefinition | None" = None) 
         _complain("hpo: stopped by --timeout; the same command goes on")
         return STOPPED
     return DONE
+
+
+def _looks_like_run(given: str) -> bool:
+    """Whether a text is a run's name, or was meant to be one, and not the path of a script."""
+    return given.count("/") == 2 and not given.startswith((".", "/")) and not given.endswith(".py")
 
 
 def _go_on_with(arguments: argparse.Namespace) -> None:

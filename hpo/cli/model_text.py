@@ -63,7 +63,7 @@ def show_try(tried: "Tried") -> None:
         for name in names
     ]
     rows += [
-        [name, f"{value} (kept)", *([""] if previous is not None else []), ""] for name, value in tried.kept.items()
+        [name, f"{value} (default)", *([""] if previous is not None else []), ""] for name, value in tried.kept.items()
     ]
     table(header, rows)
     for name, allowed in tried.outside.items():
@@ -80,9 +80,10 @@ def show_try(tried: "Tried") -> None:
     ]
     value, best = metric.texts([trial.value, tried.best])
     say(f"{metric.label} {value} ({metric.direction}){': ' if than else ''}{', '.join(than)}")
+    best_has = "" if tried.rank == 1 else f"; the best has {best}"
     say(
         f"rank {tried.rank} of the {counted(tried.n_configurations, 'distinct configuration')} evaluated on split "
-        f"{tried.run.name.split}; the best has {best}"
+        f"{tried.run.name.split}{best_has}"
     )
     if tried.gap is not None:
         train = metric.text(trial.train_score)

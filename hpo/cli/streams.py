@@ -4,14 +4,42 @@ import codecs
 import contextlib
 import io
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
+from typing import TextIO
 
+# What is pasted stays whole: a command or a call at the end of a line, and a command in parentheses.
+_PASTED = re.compile(r"(?<=: )(?:hpo|python|pip) .*|(?<=: )hpo\..*|\(hpo [^)]*\)")
 _REPLACING = "hpo.replacing"
 _PLAIN = {
     **dict.fromkeys("─━═╌╍┄┈", "-"), **dict.fromkeys("│┃║╎╏┆┊", "|"), **dict.fromkeys("┐┓╗└┗╚┘┛╝┌┏╔┤├┬┴┼╭╮╯╰", "+"),
     "±": "+-", "×": "x", "·": ".", "…": "...", "–": "-", "—": "-", "\u2800": " ",
 }  # fmt: skip
+
+
+def between_words(text: str, width: int) -> str:
+    """Break lines that are longer than a terminal is wide between words; what is pasted stays whole, as do paths."""
+    lines = []
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip())]
+        whole = _PASTED.sub(lambda found: found[0].replace(" ", "\0"), line)
+        broken = textwrap.fill(
+            whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+            replace_whitespace=False,
+        )  # fmt: skip
+        lines.append(broken.replace("\0", " "))
+    return "\n".join(lines)
+
+
+def as_read_on(stream: TextIO, text: str) -> str:
+    """Break a message between words where a person reads it; a program gets its line whole."""
+    try:
+        return between_words(text, shutil.get_terminal_size().columns) if stream.isatty() else text
+    except ValueError:  # closed
+        return text
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

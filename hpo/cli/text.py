@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpo.cli.streams import between_words
 from hpo.database.safe_csv import safe_cell
 from hpo.errors import InvalidOption
 from hpo.units import Metric, counted, digits_apart, format_duration, rough_text
@@ -47,7 +48,12 @@ console = _Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def say(text: str) -> None:
-    """Print a line as it is, broken only by the terminal."""
+    """Print a line; where a person reads it, it is broken between words."""
+    console.print(Text(between_words(text, console.width) if console.is_terminal else text), soft_wrap=True)
+
+
+def say_as_it_is(text: str) -> None:
+    """Print lines that are broken only by the terminal, as those of a program or an equation."""
     console.print(Text(text), soft_wrap=True)
 
 
@@ -178,10 +184,24 @@ def show_outcome(run: "Run") -> None:
     what += [f"{outcome.n_reused} reused without training"] if outcome.n_reused else []
     what += [_ENDINGS[outcome.reason]] if outcome.reason in _ENDINGS else []
     say(f"{run.name}: {', '.join(what)}, {format_duration(outcome.seconds)}")
+    if n_failed:
+        _show_failures(run)
     show_best(run)
     if outcome.warnings:
         show_warnings("warnings of fits and scorers", outcome.warnings)
     say(f"database: {run.database.name}")
+
+
+def _show_failures(run: "Run") -> None:
+    """The most frequent error, and how to see where it was raised."""
+    from hpo.runs.origin import pasted
+
+    failed = run.trials.query("state == 'FAIL'")
+    error, count = failed["error"].value_counts().index[0], int(failed["error"].value_counts().iloc[0])
+    number = failed.loc[failed["error"] == error, "number"].iloc[0]
+    among = "" if count == len(failed) else f"{count} of them: "
+    say(f"{among or 'failed with: '}{error}")
+    say(f"to see where: {pasted(['hpo', 'show', str(run.name), '--trial', str(number)], run.database)}")
 
 
 def show_warnings(head: str, counts: Mapping[str, int]) -> None:
@@ -287,7 +307,7 @@ def show_trial(metric: Metric, trial: "Trial", learned: "Learned | str | None" =
     if trial.warnings:
         show_warnings("warnings", trial.warnings)
     if "traceback" in trial.attributes:
-        say(trial.attributes["traceback"])
+        say_as_it_is(trial.attributes["traceback"])
 
 
 _STATES = {"COMPLETE": "complete", "FAIL": "failed", "PRUNED": "pruned"}
@@ -330,7 +350,7 @@ def show_comparison(comparison: "Comparison") -> None:
     """``hpo compare``: what it says, the table, the picture, warnings."""
     metric = comparison.metric
     for sentence in comparison.sentences():
-        console.print(Text(sentence), soft_wrap=not console.is_terminal)  # a person's are broken between words
+        say(sentence)
     say(f"\n{comparison.study}: {metric.label}, {metric.direction}")
     table(*comparison.rows(), spare=_DISPENSABLE)
     say("median of the best value so far, by trial:")

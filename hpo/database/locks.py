@@ -212,7 +212,10 @@ def _file_lock(path: Path, run_id: str) -> Iterator[None]:
     except Timeout as error:
         raise Taken from error
     except OSError as error:
-        raise UnusableDatabase(f"{path} cannot be written: {folder}: {error.strerror}") from error
+        raise UnusableDatabase(
+            f"{path} cannot be written: {folder}: {error.strerror}: copy it to a folder that can be written, "
+            "and name it with --database"
+        ) from error
     try:
         yield
     finally:

@@ -322,6 +322,8 @@ def clear_errors(name: str) -> Iterator[None]:
         reason = str(raised).strip().splitlines()[0]
         if reason == "disk I/O error":  # SQLite has thirty kinds of it, and one word for all
             reason += f" ({getattr(raised, 'sqlite_errorname', 'no code')})"
+        if "readonly database" in reason:
+            reason = "it cannot be written: copy it to a folder that can be written, and name it with --database"
         raise UnusableDatabase(f"{name} cannot be used: {reason}") from error
     except SQLAlchemyError as error:
         raise UnusableDatabase(f"{name} cannot be used: {str(error).splitlines()[0]}") from error

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: the first lets the trials under way finish, the second stops at once."""
 
+import _thread
 import contextlib
 import os
 import signal
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 _exit = os._exit  # a fit may run where os._exit is heard (hpo.process.failures), and a signal arrive meanwhile
 ANNOUNCEMENT = "interrupted: what is under way is finished and recorded first; once more ends at once"
+_SOON = 0.05  # seconds after which a destructor that lost a signal has returned
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
@@ -114,6 +116,30 @@ def own_signals(last_words: str, code: int) -> None:
     with contextlib.suppress(ValueError):  # not the main thread
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, Interrupts.stop)
+        _repeat_lost_interrupts()
+
+
+def _repeat_lost_interrupts() -> None:
+    """Let a signal come once more where its exception fell into a destructor, out of which Python passes none."""
+    earlier = sys.unraisablehook
+
+    def hear(lost: Any) -> None:
+        if not (issubclass(lost.exc_type, KeyboardInterrupt) and Interrupts.has_raised):
+            earlier(lost)
+            return
+        Interrupts.is_ending = Interrupts.has_raised = False  # nobody has heard of it
+        repeating = threading.Timer(_SOON, _signal_main_thread)
+        repeating.daemon = True
+        repeating.start()
+
+    sys.unraisablehook = hear
+
+
+def _signal_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):  # unlike the other it also ends what waits, as a sleep
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def leave(code: int) -> NoReturn:

@@ -285,7 +285,10 @@ def _reading(metric: Metric, trial: Trial, tested: _Tested) -> str:
         is_within = abs(trial.value - tested.score) <= tested.error
         drop = "that may be the luck of these rows" if is_within else "more than the luck of these rows explains"
         much = f"{rough_text(abs(trial.value - tested.score))} {'better' if tested.score > trial.value else 'worse'}"
-        said.append(f"The test score is {much} than the score on validation rows: {drop}.")
+        if tested.score == trial.value:
+            said.append("The test score is the same as the score on validation rows.")
+        else:
+            said.append(f"The test score is {much} than the score on validation rows: {drop}.")
     a, b = tested.rows, tested.reference_rows
     if tested.score is not None and tested.reference is not None and a is not None and b is not None:
         error = error_of_score(a - b) if len(a) == len(b) else None

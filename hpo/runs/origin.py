@@ -16,7 +16,8 @@ from hpo.study.catalogue import find_study, load_script, shipped_name, study_fil
 from hpo.study.definition import StudyDefinition, normalised_name
 
 ORIGIN = "origin"  # the attribute of a run
-_ADVICE = "hpo studies lists the studies that can be run, and hpo list the runs that there are"
+_STUDIES = "hpo studies lists the studies that can be run"
+_ADVICE = f"{_STUDIES}, and hpo list the runs that there are"
 _LONGEST = 500  # characters; the dashboard reads all attributes for every page
 
 
@@ -57,7 +58,7 @@ def study_of(run: "RunName | str", database: StudyDatabase) -> StudyDefinition:
             raise
         raise UnknownStudy(
             f"the study of {name} came from {_found(str(origin), database)}, which is not there or defines another "
-            f"study now: name its script with --study"
+            f"study now: put it back, or name its script (hpo run SCRIPT.py; hpo show and hpo export with --study)"
         ) from error
 
 
@@ -108,7 +109,7 @@ def existing(given: "str | None", what: str) -> StudyDatabase:
         with StudyDatabase(":memory:") as nothing:
             words = _words_to_make(what, nothing)
         where = [] if given is None else ["--database", given]
-        how = _ADVICE if words is None else f"to make {what}: {shlex.join([*words, *where])}"
+        how = _STUDIES if words is None else f"to make {what}: {shlex.join([*words, *where])}"
         raise UnusableDatabase(f"there is no study database at {as_url(given).database} yet; {how}")
     return StudyDatabase(given, must_exist=True)
 
@@ -174,8 +175,11 @@ def _words_to_make(what: "StudyDefinition | RunName | str", database: StudyDatab
     try:
         name = what if isinstance(what, RunName) else RunName.parse(what)
     except UnknownRun:
-        is_known = normalised_name(str(what)) in study_files() or os.path.isfile(str(what))
-        return ["hpo", "run", str(what)] if is_known else None
+        given = str(what)
+        if normalised_name(given) in study_files() or os.path.isfile(given):
+            return ["hpo", "run", given]
+        known = _origin_of(given, database)
+        return None if known is None else ["hpo", "run", study_word(given, known, database)]
     known = _origin_of(name.study, database)
     if known is None and normalised_name(name.study) not in study_files():
         return None

@@ -161,7 +161,8 @@ def run(
         error, count = loop.failures.most_common(1)[0]
         if loop.n_recorded == 1:
             raise RunFailed(f"the only trial of {name} failed: {error}")
-        raise RunFailed(f"all {loop.n_recorded} trials of {name} failed, {count} of them with: {error}")
+        among = "" if count == loop.n_recorded else f", {count} of them with"
+        raise RunFailed(f"all {loop.n_recorded} trials of {name} failed{among}: {error}")
     assert loop.reason is not None  # it has ended
     seconds = time.monotonic() - begun
     outcome = Outcome(name, loop.reason, loop.n_new, loop.n_reused, dict(loop.warnings), seconds)

@@ -277,9 +277,11 @@ def find_sampler(given: "str | Factory | Sampler | BaseSampler") -> Sampler:
             ) from error
         return _from_factory(name, factory)
     names = [*SAMPLERS, *sorted(added)]
-    raise UnknownSampler(
-        f"there is no sampler {name!r}; {nearest(name, names)}known: {', '.join(names)} (hpo samplers describes them)"
-    )
+    near = "did you mean tpe or gp? " if name.casefold().startswith("bayes") else nearest(name, names)
+    words = re.split(r"[,\s]+", name)
+    if len(words) > 1 and set(words) <= set(names):
+        near = f"a run has one, and hpo compare has several: --samplers {','.join(words)}; "
+    raise UnknownSampler(f"there is no sampler {name!r}; {near}known: {', '.join(names)} (hpo samplers describes them)")
 
 
 def added_samplers() -> dict[str, EntryPoint]:
@@ -376,7 +378,9 @@ def _parse(text: str) -> tuple[str, dict[str, Any]]:
             raise ValueError("options have names")
         return name.strip(), {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, AssertionError) as error:
-        raise InvalidOption(f"{text!r} is not understood: write options as in tpe(n_startup_trials=20)") from error
+        raise InvalidOption(
+            f"cannot parse the sampler {text!r}: write options as in tpe(n_startup_trials=20)"
+        ) from error
 
 
 def _label(name: str, options: Mapping[str, Any]) -> str:

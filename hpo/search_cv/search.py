@@ -68,17 +68,17 @@ class SearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
         n_trials: number of candidates; None is the whole grid for ``grid``, otherwise 50.
         n_iter: the same under the name of ``RandomizedSearchCV``.
         scoring, cv, refit, n_jobs, error_score, return_train_score, verbose, pre_dispatch: as in scikit-learn;
-            ``scoring`` may be an :class:`hpo.Metric` or a metric function too. ``n_jobs`` changes nothing but the
-            time. Of several metrics the sampler is told the one of ``refit``, or the first.
+            ``scoring`` may be an :class:`hpo.Metric` or a metric function too. ``n_jobs`` affects only the
+            running time. Of several metrics the sampler is told the one of ``refit``, or the first.
         random_state: seeds the sampler. With a database, None is drawn once and kept there.
         database: a URL, a path or a :class:`hpo.StudyDatabase`; None keeps the trials in memory. What is stored is
             not fitted again: the same call goes on where a killed one stopped.
         name: of the study in the database; None is the estimator's. A fingerprint of the data follows it, so that
             each outer fold of a nested search has a run of its own.
         pruner: None, a pruner of Optuna's, or the name of one, with options as in ``"racing(alpha=0.1)"``. ``racing``
-            gives up candidates between folds; ``median``, ``percentile``, ``halving`` and ``hyperband`` while a fold
-            trains, where the estimator trains in steps (:mod:`hpo.evaluation.training_steps`). The scores of folds that
-            were not fitted to their end are NaN.
+            abandons unpromising candidates between folds; ``median``, ``percentile``, ``halving`` and ``hyperband``
+            while a fold trains, where the estimator trains in steps (:mod:`hpo.evaluation.training_steps`). The scores
+            of folds that were not fitted to their end are NaN.
         timeout: seconds after which no further candidate begins.
         trial_timeout: seconds that the folds of a candidate may take together; beyond them it counts as failed. No fit
             is interrupted: scikit-learn fits in this process, or in those of joblib, which nobody may kill.

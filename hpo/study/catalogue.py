@@ -5,9 +5,9 @@ import hashlib
 import importlib.util
 import os
 import re
+import shlex
 import sys
 import traceback
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +16,7 @@ from hpo.fingerprint.ownership import STUDY_MARK
 from hpo.process.failures import describe, exits_heard
 from hpo.process.interrupts import is_interrupt
 from hpo.study.definition import StudyDefinition, normalised_name
-from hpo.units import one_line
+from hpo.units import nearest, one_line
 
 
 def study_files() -> dict[str, Path]:
@@ -68,17 +68,34 @@ def find_study(given: "StudyDefinition | str | Path") -> StudyDefinition:
     path = Path(given)
     if path.suffix == ".py" or os.path.isfile(path):  # unlike Path.is_file, whatever the text
         if not os.path.isfile(path):
+            by_name = [name for name in study_files() if name == normalised_name(path.stem)]
+            near = nearest(path.name, by_name or _scripts_beside(path))
             raise UnknownStudy(
-                f"there is no script {str(given)!r}; hpo studies lists the studies that can be run by name"
+                f"there is no script {str(given)!r}; {near}hpo studies lists the studies that can be run by name"
+            )
+        if path.suffix == ".csv":
+            raise UnknownStudy(
+                f"{path} is a table: hpo new NAME --csv {shlex.quote(str(path))} --target COLUMN writes a study of it"
             )
         return load_script(path)
     files = study_files()
     name = normalised_name(str(given))
     if name in files:
         return load_script(files[name])
-    close = get_close_matches(name, files, 3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(files) or 'none'}"
+    script = path.with_name(f"{path.name}.py") if path.name else path
+    close = f"did you mean {script}?" if os.path.isfile(script) else nearest(name, files).strip()
+    hint = close or f"known: {', '.join(files) or 'none'}"
+    if re.fullmatch(r"\w+=.*", str(given)):
+        hint = "the study comes first, then name=value"
     raise UnknownStudy(f"no study {str(given)!r}; {hint} (a script is named by its path, as in my_study.py)")
+
+
+def _scripts_beside(path: Path) -> list[str]:
+    """The Python files in the folder of a script that is not there."""
+    try:
+        return sorted(name for name in os.listdir(path.parent) if name.endswith(".py"))
+    except OSError:
+        return []
 
 
 def study_named(name: str) -> StudyDefinition:

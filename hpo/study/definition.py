@@ -20,7 +20,7 @@ from hpo.process.interrupts import is_interrupt
 from hpo.study.metrics import as_scorer
 from hpo.study.space import SearchSpace
 from hpo.study.splits import CrossValidation, Holdout, Split, split_fingerprint
-from hpo.units import Metric, counted, one_line, scorer_name
+from hpo.units import Metric, counted, nearest, one_line, scorer_name
 from hpo.version import __version__
 
 Scorer = str | Callable[..., float]
@@ -112,7 +112,11 @@ class StudyDefinition:
     def __post_init__(self) -> None:
         _check_name(self.name)
         if not callable(self.data):
-            raise InvalidDefinition(f"{self.name}: data is a {type(self.data).__name__}: give a function")
+            given = repr(self.data) if isinstance(self.data, str) else f"a {type(self.data).__name__}"
+            raise InvalidDefinition(
+                f"{self.name}: data is {given}: give a function that returns X and y, as in "
+                "data=load_iris without parentheses, or data=lambda: (X, y); hpo new writes one for a CSV file"
+            )
         if not isinstance(self.space, SearchSpace):
             object.__setattr__(self, "space", SearchSpace(self.space))
         if not isinstance(self.split, (Holdout, CrossValidation)):
@@ -173,7 +177,16 @@ class StudyDefinition:
             try:
                 self.build(configuration)
             except (ValueError, AttributeError, TypeError, RuntimeError) as error:  # the last: a changed argument
-                raise InvalidDefinition(f"{self.name}: {one_line(error) or type(error).__name__}") from error
+                said = self._parameter_meant(configuration) or one_line(error) or type(error).__name__
+                raise InvalidDefinition(f"{self.name}: {said}") from error
+
+    def _parameter_meant(self, used: Mapping[str, Any]) -> str:
+        """What was meant by a hyperparameter that the estimator does not have; empty where nothing is like it."""
+        known = list(self.estimator.get_params()) if hasattr(self.estimator, "get_params") else []
+        wrong = next((name for name in used if known and name not in known), "")
+        near = nearest(wrong.rpartition("__")[2], known) or nearest(wrong, known)
+        kind = type(self.estimator).__name__
+        return f"Invalid parameter {wrong!r} for estimator {kind}: {near}".strip() if wrong and near else ""
 
     def _no_estimator(self) -> str:
         """What is in the place of the estimator, and what to give instead."""

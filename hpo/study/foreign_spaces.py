@@ -67,7 +67,10 @@ def as_parameter(given: Any) -> Parameter:
     if found is not None:
         return found
     if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__iter__"):
-        raise InvalidSpace(f"{given!r} is neither Float, Int, Categorical, a list nor a scipy.stats distribution")
+        raise InvalidSpace(
+            f"{given!r} is neither Float, Int, Categorical, a list nor a scipy.stats distribution; a fixed value is "
+            "set in the estimator"
+        )
     return _choices(given)
 
 

@@ -1,6 +1,7 @@
 """What the columns of a table are: the target and its task, numbers, categories, and what no model can use as it is."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -67,23 +68,29 @@ class Columns:
     keeps_dates: bool = False
 
 
-def find_target(frame: pd.DataFrame, name: str, task: str | None = None) -> Target:
+def _these(names: list[str]) -> str:
+    return f"it has {', '.join(names[:_MOST_NAMED])}{', ...' if len(names) > _MOST_NAMED else ''}"
+
+
+def find_target(frame: pd.DataFrame, name: str | None, task: str | None = None) -> Target:
     """The target and its task, which its values tell: text, truth values and few whole numbers are classes.
 
     Args:
         frame: the table.
-        name: of the target.
+        name: of the target; None where it was forgotten.
         task: CLASSIFICATION or REGRESSION where it was said.
 
     Raises:
         InvalidOption: there is no such column, or it cannot be learned.
     """
+    names = [*map(str, frame)]
+    if name is None:
+        there = _these(names)
+        raise InvalidOption(f"name the column to predict, as in --target {shlex.quote(names[-1])}; {there}")
     if name not in frame:
-        names = [*map(str, frame)]
         close = get_close_matches(name, names, 3, cutoff=0.5)
         folded = [known for known in names if known.strip().casefold() == name.strip().casefold()]
-        shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
-        hint = f"did you mean {' or '.join(map(repr, folded or close))}?" if folded or close else f"it has {shown}"
+        hint = f"did you mean {' or '.join(map(repr, folded or close))}?" if folded or close else _these(names)
         raise InvalidOption(f"the table has no column {name!r}; {hint}")
     values = frame[name].dropna()
     n_missing = len(frame) - len(values)

@@ -41,7 +41,7 @@ class NewStudy:
 def write_study(
     name: str,
     csv: "str | Path",
-    target: str,
+    target: str | None,
     *,
     to: "str | Path | None" = None,
     task: str | None = None,
@@ -52,7 +52,7 @@ def write_study(
     Args:
         name: of the study; the script is called like it.
         csv: the file; the script names it relative to itself.
-        target: the column to predict.
+        target: the column to predict; None is refused, with the columns that there are.
         to: the script's path.
         task: ``classification`` or ``regression``, where the target's values tell it wrongly.
         dates: whether year, month and weekday of dates are learned from.
