@@ -10,7 +10,7 @@ from hpo import Categorical, Float, Holdout, StudyDefinition
 from hpo.comparison.looks import looks_of
 from hpo.comparison.plan import Plan
 
-PLAN = {"samplers": ["random", "qmc"], "trials": 4, "workers": 1, "progress": "none"}
+PLAN = {"samplers": ["random", "qmc"], "trials": 2, "workers": 1, "progress": "none"}
 
 
 class Known(DecisionTreeClassifier):
@@ -76,7 +76,7 @@ def test_to_add_repetitions_by_hand_is_to_look_again(database):
     assert "half of alpha being spent" in more.made["looks"]
     assert more.verdicts["p_holm"].iloc[0] >= first.verdicts["p_holm"].iloc[0] / 10
     assert hpo.compare(study, database=database, repetitions=7, **PLAN).rules.looks == "once"  # as it was seen first
-    others = hpo.compare(study, database=database, repetitions=9, **{**PLAN, "trials": 3})
+    others = hpo.compare(study, database=database, repetitions=9, **{**PLAN, "trials": 1})
     assert others.rules.looks == "once"  # another budget is another comparison
 
 
@@ -97,14 +97,14 @@ def test_a_pool_of_random_trials_is_not_compared(database):
     study = known_study()
     found = hpo.compare(study, database=database, repetitions=3, pool=3, **PLAN)
     trials = database.trials()
-    assert (trials[trials["sampler"] == "random"].groupby("seed").size() == 12).all()
-    assert (found.table["trials"] == 12).all()  # 3 repetitions of 4
-    assert found.table.set_index("sampler").loc["qmc", "pool"] == 12
+    assert (trials[trials["sampler"] == "random"].groupby("seed").size() == 6).all()
+    assert (found.table["trials"] == 6).all()  # 3 repetitions of 2
+    assert found.table.set_index("sampler").loc["qmc", "pool"] == 6
     alone = hpo.compare(study, database=database, repetitions=3, **PLAN)
     assert found.table[["median", "best"]].equals(alone.table[["median", "best"]])
     others = {**PLAN, "samplers": ["qmc", "tpe"], "baseline": "qmc"}
     pooled = hpo.compare(study, database=database, repetitions=3, pool=2, **others)
-    assert pooled.table.set_index("sampler").loc["tpe", "pool"] == 12 + 4  # random's 12 and qmc's 4
+    assert pooled.table.set_index("sampler").loc["tpe", "pool"] == 6 + 2  # random's 6 and qmc's 2
     with pytest.raises(hpo.InvalidOption, match="random trials are pooled by split"):
         hpo.compare(study, database=database, repetitions=3, pool=2, resplit=False, **PLAN)
     with pytest.raises(hpo.InvalidOption, match="pool=0: give a whole number, 1 or more"):
