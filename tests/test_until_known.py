@@ -1,5 +1,6 @@
 """A comparison that stops by itself, and one to which repetitions are added: both remember that somebody looked."""
 
+import numpy as np
 import pytest
 from conftest import tree_study
 from sklearn.datasets import make_classification
@@ -9,6 +10,8 @@ import hpo
 from hpo import Categorical, Float, Holdout, StudyDefinition
 from hpo.comparison.looks import looks_of
 from hpo.comparison.plan import Plan
+from hpo.comparison.questions import question
+from hpo.comparison.verdicts import Rules, judge
 
 PLAN = {"samplers": ["random", "qmc"], "trials": 2, "workers": 1, "progress": "none"}
 
@@ -63,6 +66,18 @@ def test_without_an_answer_it_goes_to_the_most_or_gives_up(database):
     assert found.repetitions <= 9
     answers = [question.answer for question in found.questions()]
     assert found.repetitions == 9 or all(answers)
+
+
+@pytest.mark.parametrize(("n", "answer"), [(19, ""), (20, "not worth more")])
+def test_it_gives_up_no_sooner_than_the_luck_of_the_rows_can_be_told_from_that_of_the_repetitions(n, answer):
+    generator = np.random.default_rng(0)
+    ours, theirs, by_row = generator.normal(size=n), generator.normal(size=n), generator.normal(size=60)
+    rows, rules = {"a": by_row, "b": np.zeros(60)}, Rules(paired=True, looks="any")
+    losses = {"a": ours, "b": theirs}
+    (row,) = judge(losses, losses, rules, "b", rows=rows).to_dict("records")
+    pair = ours, theirs
+    found = question(row, pair, pair, (by_row, np.zeros(60)), rules, n_questions=1, most=30)
+    assert found.answer == answer
 
 
 def test_to_add_repetitions_by_hand_is_to_look_again(database):
