@@ -1,5 +1,6 @@
 """A comparison that stops by itself, and one to which repetitions are added: both remember that somebody looked."""
 
+import numpy as np
 import pytest
 from conftest import tree_study
 from sklearn.datasets import make_classification
@@ -9,8 +10,10 @@ import hpo
 from hpo import Categorical, Float, Holdout, StudyDefinition
 from hpo.comparison.looks import looks_of
 from hpo.comparison.plan import Plan
+from hpo.comparison.questions import question
+from hpo.comparison.verdicts import Rules, judge
 
-PLAN = {"samplers": ["random", "qmc"], "trials": 4, "workers": 1, "progress": "none"}
+PLAN = {"samplers": ["random", "qmc"], "trials": 2, "workers": 1, "progress": "none"}
 
 
 class Known(DecisionTreeClassifier):
@@ -65,6 +68,18 @@ def test_without_an_answer_it_goes_to_the_most_or_gives_up(database):
     assert found.repetitions == 9 or all(answers)
 
 
+@pytest.mark.parametrize(("n", "answer"), [(19, ""), (20, "not worth more")])
+def test_it_gives_up_no_sooner_than_the_luck_of_the_rows_can_be_told_from_that_of_the_repetitions(n, answer):
+    generator = np.random.default_rng(0)
+    ours, theirs, by_row = generator.normal(size=n), generator.normal(size=n), generator.normal(size=60)
+    rows, rules = {"a": by_row, "b": np.zeros(60)}, Rules(paired=True, looks="any")
+    losses = {"a": ours, "b": theirs}
+    (row,) = judge(losses, losses, rules, "b", rows=rows).to_dict("records")
+    pair = ours, theirs
+    found = question(row, pair, pair, (by_row, np.zeros(60)), rules, n_questions=1, most=30)
+    assert found.answer == answer
+
+
 def test_to_add_repetitions_by_hand_is_to_look_again(database):
     study = known_study()
     first = hpo.compare(study, database=database, repetitions=7, **PLAN)
@@ -76,7 +91,7 @@ def test_to_add_repetitions_by_hand_is_to_look_again(database):
     assert "half of alpha being spent" in more.made["looks"]
     assert more.verdicts["p_holm"].iloc[0] >= first.verdicts["p_holm"].iloc[0] / 10
     assert hpo.compare(study, database=database, repetitions=7, **PLAN).rules.looks == "once"  # as it was seen first
-    others = hpo.compare(study, database=database, repetitions=9, **{**PLAN, "trials": 3})
+    others = hpo.compare(study, database=database, repetitions=9, **{**PLAN, "trials": 1})
     assert others.rules.looks == "once"  # another budget is another comparison
 
 
@@ -97,14 +112,14 @@ def test_a_pool_of_random_trials_is_not_compared(database):
     study = known_study()
     found = hpo.compare(study, database=database, repetitions=3, pool=3, **PLAN)
     trials = database.trials()
-    assert (trials[trials["sampler"] == "random"].groupby("seed").size() == 12).all()
-    assert (found.table["trials"] == 12).all()  # 3 repetitions of 4
-    assert found.table.set_index("sampler").loc["qmc", "pool"] == 12
+    assert (trials[trials["sampler"] == "random"].groupby("seed").size() == 6).all()
+    assert (found.table["trials"] == 6).all()  # 3 repetitions of 2
+    assert found.table.set_index("sampler").loc["qmc", "pool"] == 6
     alone = hpo.compare(study, database=database, repetitions=3, **PLAN)
     assert found.table[["median", "best"]].equals(alone.table[["median", "best"]])
     others = {**PLAN, "samplers": ["qmc", "tpe"], "baseline": "qmc"}
     pooled = hpo.compare(study, database=database, repetitions=3, pool=2, **others)
-    assert pooled.table.set_index("sampler").loc["tpe", "pool"] == 12 + 4  # random's 12 and qmc's 4
+    assert pooled.table.set_index("sampler").loc["tpe", "pool"] == 6 + 2  # random's 6 and qmc's 2
     with pytest.raises(hpo.InvalidOption, match="random trials are pooled by split"):
         hpo.compare(study, database=database, repetitions=3, pool=2, resplit=False, **PLAN)
     with pytest.raises(hpo.InvalidOption, match="pool=0: give a whole number, 1 or more"):

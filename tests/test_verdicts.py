@@ -299,15 +299,15 @@ def test_against_a_reference_the_test_alone_decides():
 def test_the_level_holds_where_samplers_are_alike_on_the_rows_of_all():
     """Surely different on validation, alike on the test but for the luck of 60 rows, which all repetitions share."""
     generator, said = np.random.default_rng(3), {"with": 0, "without": 0}
-    for _ in range(400):
+    for i in range(400):
         by_row = generator.normal(size=60)  # as lucky by itself as 100 repetitions
         test = on_test(by_row.mean() + 0.2 * generator.normal(size=20), np.zeros(20))
         losses = on_test(-3 + 0.1 * generator.normal(size=20), np.zeros(20))
         rows = {"tpe": by_row, "random": np.zeros(60)}
-        for name, by_rows_ in (("with", rows), ("without", None)):
+        for name, by_rows_ in (("with", rows), ("without", None))[: 2 if i < 100 else 1]:
             said[name] += only(judge(losses, test, Rules(True), "random", rows=by_rows_)).verdict == "real"
     assert said["with"] <= 31  # 5% is exceeded by so many once in 150 benchmarks
-    assert said["without"] > 80
+    assert said["without"] > 20  # of 100
 
 
 # --- any number of looks ---
@@ -339,7 +339,7 @@ def test_looking_after_each_repetition_is_honest():
         drawn["a"] -= 3  # surely different on validation: the test has to hold the level alone
         for looks in ("any", "once"):
             found = False
-            for n in range(8, 41, 8):
+            for n in (8, 24, 40):
                 cut = [{name: values[:n] for name, values in part.items()} for part in (drawn, test)]
                 found = found or only(judge(*cut, Rules(True, looks=looks), "b")).verdict == "real"
             n_any, n_once = n_any + (found and looks == "any"), n_once + (found and looks == "once")

@@ -1,5 +1,6 @@
 """How a comparison comes about: which runs it needs, running what is missing, and reading them back."""
 
+import itertools
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +17,10 @@ from hpo.comparison.questions import bars
 from hpo.comparison.result import Comparison
 from hpo.comparison.statistics.pair_tests import fewest_looks
 from hpo.comparison.worth import rows_by_place
+from hpo.database.records import trials as trials_table
 from hpo.database.run_name import RunName
 from hpo.database.study_database import StudyDatabase
-from hpo.errors import NotComparable
+from hpo.errors import NotComparable, UnknownRun
 from hpo.evaluation.engine import Engine
 from hpo.process.cores import cores
 from hpo.process.interrupts import finishing_first
@@ -347,16 +349,28 @@ def _finalists(session: StudySession, plan: Plan) -> list[Finalist]:
     scores = session.database.test_scores(session.definition.name)
     # What an older version scored without looking row by row is asked once more.
     scored = set(_tests(session, plan, scores[scores["row_values"].notna() | scores["error"].notna()]))
-    finalists = {}
+    finalists: dict[tuple[int, str], Finalist] = {}
     for row in pd.concat([references[references["state"] == "COMPLETE"], chosen]).to_dict("records"):
         where = int(row["split"]), str(row["configuration"])
-        if where in scored or where in finalists:
-            continue
-        run, number = str(session.name(row["sampler"], where[0], int(row["seed"]))), int(row["number"])
-        stored = None if row["sampler"] == "reference" else session.database.trial(run, number)
-        configuration = None if stored is None else dict(stored.params)
-        finalists[where] = Finalist(run, number, where[0], configuration, where[1])
-    return list(finalists.values())
+        if where not in scored and where not in finalists:
+            run = str(session.name(row["sampler"], where[0], int(row["seed"])))
+            finalists[where] = Finalist(run, int(row["number"]), where[0], None, where[1])
+    of_runs = itertools.groupby(finalists.values(), key=lambda finalist: finalist.run)
+    return [finalist for run, group in of_runs for finalist in _with_configurations(session, run, list(group))]
+
+
+def _with_configurations(session: StudySession, run: str, finalists: list[Finalist]) -> list[Finalist]:
+    """Finalists of one run with their hyperparameters, read at once; without those that were deleted meanwhile."""
+    if RunName.parse(run).sampler == "reference":
+        return finalists
+    try:
+        study_id = session.database.study_id(run)
+    except UnknownRun:
+        return []
+    asked = trials_table.c.number.in_([finalist.number for finalist in finalists])
+    stored = session.database.optuna_trials(study_id, asked, attributes=(), has_folds=False)
+    params = {trial.number: trial.params for trial in stored}
+    return [replace(f, configuration=dict(params[f.number])) for f in finalists if f.number in params]
 
 
 def _tests(session: StudySession, plan: Plan, scores: pd.DataFrame) -> dict[tuple[int, str], float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.evaluation.evaluate import Problem, metric_scorer
+from hpo.evaluation.evaluate import Problem
 from hpo.process.generators import fold_name, seeded
 
 N_PARTS = 5
@@ -44,7 +44,7 @@ def _score(problem: Problem, dummy: Any, fold: int) -> float:
         warnings.simplefilter("ignore")  # of classes that it never predicts
         try:
             fitted = copy.deepcopy(dummy).fit(X, y, **weights)
-            return float(metric_scorer(problem)(fitted, *problem.rows(validation)[:2]))
+            return float(problem.metric_scorer(fitted, *problem.rows(validation)[:2]))
         except Exception:  # noqa: BLE001 - a metric may ask the estimator for what a dummy has not
             return float("nan")
 
@@ -67,7 +67,7 @@ def part_scores(problem: Problem, used: Mapping[str, Any]) -> tuple[list[float],
                 model = problem.estimator(used).fit(X, y, **fit_params)
             dummies = [dummy.fit(X, y) for dummy in _dummies(problem)]
             on_train, on_validation, *of_dummies = (
-                [float(metric_scorer(problem)(fitted, *problem.rows(rows)[:2])) for rows in _parts(of)]
+                [float(problem.metric_scorer(fitted, *problem.rows(rows)[:2])) for rows in _parts(of)]
                 for fitted, of in ((model, train), (model, validation), *((dummy, validation) for dummy in dummies))
             )
         except Exception:  # noqa: BLE001 - a part may lack a class that the metric needs

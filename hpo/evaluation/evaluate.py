@@ -28,6 +28,10 @@ _WORTH_A_LOOK = 0.01  # seconds
 class Problem:
     """A definition with its data in memory and the rows of one split: all that an evaluation needs.
 
+    Attributes:
+        scorer: ``(estimator, X, y) -> {name: score}`` of the metric and the extra ones.
+        metric, metric_scorer: name of the metric, and ``(estimator, X, y) -> float``.
+
     Raises:
         InvalidDefinition: the data cannot be loaded or split, or the estimator cannot be built.
     """
@@ -49,6 +53,7 @@ class Problem:
             raise InvalidDefinition(f"{definition.name}: {definition.split!r} gives no fold to validate on")
         self.scorer = _scorer(definition, example)
         self.metric = next(iter(definition.scorers))
+        self.metric_scorer = _one_scorer(definition.scorers[self.metric])
 
     @property
     def n_folds(self) -> int:
@@ -200,7 +205,7 @@ def _fit_and_score(
     X_train, y_train, fit_params = problem.rows(train)
     X_validation, y_validation, _ = problem.rows(validation)
     estimator = copy.deepcopy(unfitted)  # never fitted, so as good as a clone, and several times faster
-    metric = metric_scorer(problem)
+    metric = problem.metric_scorer
     target = () if y_train is None else (y_train,)
 
     def fit() -> None:
@@ -246,7 +251,7 @@ def _scored_by_row(problem: Problem, fitted: Any, X: Any, y: Any) -> tuple[dict[
         clusters = np.asarray(problem.data.groups)[rows]
     elif getattr(problem.definition.split, "order", None) == "time":
         clusters = neighbours(len(rows))
-    by_row = row_values(problem.metric, metric_scorer(problem), remembered, X, y, take_rows, clusters=clusters)
+    by_row = row_values(problem.metric, problem.metric_scorer, remembered, X, y, take_rows, clusters=clusters)
     return scores, packed(by_row)
 
 
@@ -340,11 +345,10 @@ def _scorer(definition: StudyDefinition, example: Any) -> Callable[..., dict[str
     return scorer
 
 
-def metric_scorer(problem: Problem) -> Callable[..., float]:
-    """The scorer of the metric: ``(estimator, X, y) -> float``."""
+def _one_scorer(scorer: Any) -> Callable[..., float]:
+    """``(estimator, X, y) -> float``; scikit-learn takes as long to find one by name as to score few rows with it."""
     from sklearn.metrics import get_scorer
 
-    scorer = problem.definition.scorers[problem.metric]
     found: Callable[..., float] = get_scorer(scorer) if isinstance(scorer, str) else scorer
     return found
 

@@ -130,6 +130,7 @@ class Driver:
         self._deadline = math.inf if options.timeout is None else time.monotonic() + options.timeout
         self._not_before: dict[RunName, float] = {}  # when to try runs again that others record
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)  # label -> what its runs took
+        self._references: dict[int, float | None] = {}  # split -> its value, where it was evaluated
 
     def stop(self) -> str | None:
         """Why nothing more is to be proposed, or None."""
@@ -240,16 +241,25 @@ class Driver:
             stack.enter_context(self._session.database.holding(key))
             loop = RunLoop(self._session, job.name, key, sampler, options, by_hand=job.by_hand, stop=self.stop)
             if sampler is not None:
-                reference = self._session.reference(job.name.split)
+                reference = self._reference(job.name.split)
                 self._progress.begin_run(
                     job.name,
                     n_done=loop.n_recorded,
                     n_failed=loop.failures.total(),
                     n_total=max(budget, loop.n_recorded),
                     best=loop.best,
-                    reference=None if reference is None else reference.value,
+                    reference=reference,
                 )
             return _Active(loop, key, time.monotonic(), stack.pop_all())
+
+    def _reference(self, split: int) -> float | None:
+        """Value of the reference on a split, for who watches; read once for all runs of the split."""
+        if split not in self._references:
+            reference = self._session.reference(split)
+            if reference is None:
+                return None
+            self._references[split] = reference.value
+        return self._references[split]
 
     def _advance(self, active: "dict[str, _Active]", waiting: list[Job]) -> list[RunLoop]:
         """Let each run tell, record and propose what it can; returns those that have ended."""

@@ -42,6 +42,7 @@ class StudySession:
         self._today = self.hashes = definition.hashes(self._data)
         self._problem = Problem(definition, 0, data=self._data)
         self._n_folds: dict[int, int] = {}
+        self._contexts: dict[tuple[object, ...], str] = {}
         self._may_begin_anew = new_version
         self.database = as_database(database)  # last: bad input must not leave an empty database behind
         self._begun_anew = self.database.versions_begun_anew(definition.name)
@@ -62,9 +63,11 @@ class StudySession:
 
     def context(self, split: int) -> str:
         """Hash of all that decides a configuration's score on the rows of a split."""
-        return context_hash(
-            self.hashes, split, self.definition.distributions, self.version if self.version in self._begun_anew else 0
-        )
+        begun_anew = self.version if self.version in self._begun_anew else 0
+        made_with = split, begun_anew, *self.hashes.values()
+        if made_with not in self._contexts:
+            self._contexts[made_with] = context_hash(self.hashes, split, self.definition.distributions, begun_anew)
+        return self._contexts[made_with]
 
     @property
     def n_test(self) -> int:

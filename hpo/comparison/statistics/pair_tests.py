@@ -1,5 +1,6 @@
 """The one p-value of a pair of samplers, and how many repetitions would make it small."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -69,6 +70,7 @@ class PairTest:
         return max(sequential_p(below, self.luck), sequential_p(above, self.luck))
 
 
+@functools.cache
 def fewest_looks(alpha: float) -> int:
     """The fewest repetitions at which a two-sided p-value that holds at any number of looks can be below alpha."""
     n = 1
