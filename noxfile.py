@@ -12,7 +12,7 @@ TORCH = ("torch==2.13.0", "skorch>=1.4")
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests, or those that are named: ``nox -s tests -- tests/test_grid.py``."""
+    """Run all tests, or those that are named: ``nox -s tests -- tests/samplers/test_grid.py``."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 

@@ -21,8 +21,8 @@ In this order, with "surely" as in :func:`margin_of_mean`:
 5. **cannot tell** in all other cases, such as a large gap where nothing with a smaller one was tried, and with fewer
    than 3 folds: two numbers have no spread to speak of.
 
-The quarter and the tenth are conventions, chosen so that the cases of ``tests/test_diagnosis.py`` come out as their
-construction demands; the numbers are always said beside the verdict.
+The quarter and the tenth are conventions, chosen so that the cases of ``tests/analysis/test_diagnosis.py`` come out as
+their construction demands; the numbers are always said beside the verdict.
 """
 
 import math

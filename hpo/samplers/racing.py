@@ -26,7 +26,7 @@ def is_beaten(told: Sequence[Sequence[float]], scores: Sequence[float], *, alpha
     alpha / (n - 1) (Bonferroni): one that would have overtaken the incumbent is given up with a probability of about
     alpha at most, if differences are near normal and the told trials show how others vary. Where nearly all of them are
     neighbours of the incumbent, as a sampler that learns makes them, they do not, and a winner from elsewhere is given
-    up more often: 10% where a fifth of them is elsewhere, 40% where none is (``tests/test_pruning.py``).
+    up more often: 10% where a fifth of them is elsewhere, 40% where none is (``tests/samplers/test_pruning.py``).
 
     The idea of a race, blocked by fold: Maron and Moore (1994); Birattari et al. (2002). Pooling over earlier
     configurations is what lets it stop before the fourth of five folds, where a rank test (Optuna's

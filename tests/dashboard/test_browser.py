@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import tree_study
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from test_dashboard import Served
+from served import Served
 
 import hpo
 
@@ -149,7 +150,7 @@ def test_a_page_follows_a_comparison_that_goes_on(browser, compared, served):
     wait = opened(browser, served, "/comparison/iris-tree")
     assert "3 repetitions of 6 trials" in text(browser)
     code = (
-        f"import sys; sys.path.insert(0, {str(__file__.rpartition('/')[0])!r})\n"
+        f"import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}\n"
         "import hpo, test_browser\n"
         "from conftest import tree_study\n"
         "space = {'max_depth': hpo.Categorical(dict(test_browser.CHOICES)),\n"

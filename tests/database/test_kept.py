@@ -13,7 +13,7 @@ from sklearn.datasets import load_iris
 
 import hpo
 
-HERE = Path(__file__).resolve().parent / "databases"
+HERE = Path(__file__).resolve().parents[1] / "databases"
 VERSIONS = sorted(path.stem for path in HERE.glob("*.sql"))
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -304,7 +305,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("n_signals", [1, 2])
 def test_one_interrupt_finishes_the_trial_under_way_and_two_do_not(tmp_path, n_signals):
     script, path, fits = tmp_path / "waiting.py", tmp_path / "x.db", tmp_path / "fits"
-    script.write_text(WAITING.format(tests=str(__file__).rpartition("/")[0]))
+    script.write_text(WAITING.format(tests=str(Path(__file__).parents[1])))
     process = subprocess.Popen(
         [sys.executable, "-u", str(script), "--sampler", "random", "--trials", "20", "--database", str(path)],
         stderr=subprocess.PIPE, text=True,

@@ -221,7 +221,7 @@ def test_processes_at_once_on_an_empty_database(server):
     url = server.new_database()
     code = (
         "import os, sys, time\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "import hpo\nfrom conftest import tree_study\n"
         "options = {'sampler': 'random', 'trials': 3, 'progress': 'none'}\n"
         "hpo.run(tree_study(), database=':memory:', **options)\n"  # all is imported before the start

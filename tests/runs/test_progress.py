@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -303,7 +304,7 @@ def test_a_comparison_that_goes_on_knows_what_was_there(tmp_path, capsys, monkey
 def test_a_bar_in_a_terminal_of_80_columns_shows_everything(tmp_path):
     mine, theirs = pty.openpty()
     code = (
-        f"import sys\nsys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "import hpo\nfrom conftest import tree_study\n"
         f"hpo.run(tree_study(), sampler='random', trials=60, database={str(tmp_path / 'x.db')!r})\n"
     )

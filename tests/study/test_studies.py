@@ -13,7 +13,7 @@ from conftest import same_trials
 
 import hpo
 
-FOLDER = Path(__file__).resolve().parents[1] / "studies"
+FOLDER = Path(__file__).resolve().parents[2] / "studies"
 has_torch = all(importlib.util.find_spec(name) for name in ("torch", "skorch"))
 needs_torch = pytest.mark.skipif(not has_torch, reason="the study needs PyTorch: pip install '.[torch]'")
 

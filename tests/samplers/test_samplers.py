@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import optuna
 import pytest
@@ -141,7 +142,7 @@ def test_same_trials_across_processes_and_hash_seeds(tmp_path):
     script.write_text(
         textwrap.dedent(f"""
         import json, sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
         from test_samplers import propose, space_for
         print(json.dumps([propose(space_for(name), name, {N}) for name in {names}]))
         """)

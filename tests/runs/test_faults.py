@@ -53,7 +53,7 @@ if __name__ == "__main__":
 
 def write_script(folder) -> Path:
     path = folder / "study.py"
-    path.write_text(STUDY.format(tests=str(Path(__file__).parent), seconds=0.02))
+    path.write_text(STUDY.format(tests=str(Path(__file__).parents[1]), seconds=0.02))
     return path
 
 
@@ -164,7 +164,7 @@ def test_a_configuration_that_kills_the_coordinator_fails_when_the_run_is_resume
 
 def test_two_comparisons_at_once_share_the_work(tmp_path):
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "import hpo\n"
         "from conftest import FLAT, tree_study\n"
         "comparison = hpo.compare(tree_study(space=FLAT), samplers=sys.argv[2].split(), repetitions=3, trials=8,\n"

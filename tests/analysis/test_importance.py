@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 import pytest
 from conftest import tree_study
-from test_dashboard import Served
+from served import Served
 
 import hpo
 from hpo.analysis.importance import importances_of_trials

@@ -49,7 +49,7 @@ if __name__ == "__main__":
 
 def write(folder, *, rows=200, seconds=0.3, more="") -> Path:
     path = Path(folder) / "slow.py"
-    path.write_text(SLOW.format(tests=str(Path(__file__).parent), rows=rows, seconds=seconds, more=more))
+    path.write_text(SLOW.format(tests=str(Path(__file__).parents[1]), rows=rows, seconds=seconds, more=more))
     return path
 
 
@@ -123,7 +123,8 @@ def resident_mb(process) -> float:
 def test_what_a_killed_coordinator_left_is_removed_after_its_lease(tmp_path, cluster):
     rooms = "from hpo.evaluation import dask_attendance, dask_engine\n"
     lease = rooms + "dask_engine.LEASE_SECONDS = dask_attendance.LEASE_SECONDS = 6.0\n"
-    blind = "import test_workers; dask_attendance.greet = test_workers.without_our_disk()\n"
+    blind = f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_workers\n"
+    blind += "dask_attendance.greet = test_workers.without_our_disk()\n"
     script = write(tmp_path, rows=8_000, more=lease + blind)  # 64 MB
     plain = resident_mb(cluster.scheduler)
     for n in range(1):

@@ -33,7 +33,7 @@ from hpo.cli.main import command
 from hpo.evaluation.evaluate import Problem
 from hpo.models.folder import check_target, write_folder
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FILES = {"model.skops", "manifest.json", "README.md"}
 SCRIPT = '''
 """A study with an estimator of its own."""

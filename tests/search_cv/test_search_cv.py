@@ -83,7 +83,7 @@ def test_scikit_learns_own_tests_of_searches_pass(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-rfEp", "-p", "searches_of_ours", "-p", "no:cacheprovider"]
     command += ["--no-header", "--tb=no", "-W", "ignore", "-c", str(tmp_path / "none.ini"), "-o", "addopts="]
     (tmp_path / "none.ini").write_text("[pytest]\n")
-    paths = [str(Path(__file__).parent), str(Path(hpo.__file__).parents[1])]
+    paths = [str(Path(__file__).parents[1]), str(Path(hpo.__file__).parents[1])]
     code = f"import sys; sys.path[:0] = {paths!r}; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", code, *command[3:], theirs], capture_output=True, text=True, timeout=300,

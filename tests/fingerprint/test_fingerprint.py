@@ -46,7 +46,7 @@ from hpo.fingerprint.hashing import OLD_HASHES, fingerprint, fingerprint_and_ori
 from hpo.search_cv.spaces import CandidateSpace
 from hpo.study.definition import context_hash, data_hash
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 few = settings(max_examples=40, deadline=None, derandomize=True)
 
 

@@ -28,7 +28,7 @@ from hpo.study.from_csv.script import MANY_ROWS, study_script
 from hpo.study.from_csv.write import write_study
 
 N = 120
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
