@@ -95,10 +95,7 @@ class StudyDatabase:
 
     @functools.cached_property
     def storage(self) -> RDBStorage:
-        """Optuna's storage on this database, for what is asked of Optuna itself.
-
-        Made when it is first asked for: to look at the schema it imports alembic, which takes a third of a second.
-        """
+        """Optuna's storage on this database, made when first asked for: it loads alembic, a third of a second."""
         storage = self._optunas()
         storage.engine.dispose()
         storage.engine = storage._version_manager.engine = self.engine
