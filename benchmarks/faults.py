@@ -317,8 +317,11 @@ def _delete(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> boo
     counts["deleted" if is_deleted else "refused"] += 1
     counts["taken"] += "Traceback" in done.stderr
     if is_deleted:  # before it was recorded, or after; what came later is begun anew
-        counts["taken"] += bool(before) and coordinator.wait(0) is None
-        coordinator.recorded -= before
+        if len(coordinator.recorded) >= scene.case.trials:  # it had recorded all, and is about to end
+            coordinator.wait(SECONDS_TO_END)
+        has_ended = coordinator.wait(0) is not None
+        counts["taken"] += bool(before) and not has_ended
+        coordinator.recorded -= coordinator.recorded if has_ended else before
         scene.known.clear()
     return is_deleted
 
