@@ -69,12 +69,17 @@ class Trial:
             value=trial.value if trial.state == TrialState.COMPLETE else None,
             train_score=attributes.get("train_score"),
             fold_scores=tuple(trial.intermediate_values[step] for step in sorted(trial.intermediate_values)),
-            fit_seconds=attributes.get("fit_seconds", math.nan),
-            score_seconds=attributes.get("score_seconds", math.nan),
-            peak_memory_mb=attributes.get("peak_memory_mb", math.nan),
+            fit_seconds=_number(attributes.get("fit_seconds")),
+            score_seconds=_number(attributes.get("score_seconds")),
+            peak_memory_mb=_number(attributes.get("peak_memory_mb")),
             n_model_parameters=attributes.get("n_model_parameters"),
-            predict_seconds=attributes.get("predict_seconds", math.nan),
-            model_size_mb=attributes.get("model_size_mb", math.nan),
+            predict_seconds=_number(attributes.get("predict_seconds")),
+            model_size_mb=_number(attributes.get("model_size_mb")),
             train_fold_scores=train_fold_scores(attributes),
             attributes=attributes,
         )
+
+
+def _number(stored: Any) -> float:
+    """A stored number; NaN where there is none, or something else was written in its place."""
+    return float(stored) if isinstance(stored, (int, float)) else math.nan

@@ -68,7 +68,7 @@ def test_a_database_that_cannot_be_written_can_be_read(folder, tree):
         assert read(path) == trials
         with hpo.StudyDatabase(path) as database:
             assert list(examine(database)) == []
-            with pytest.raises(hpo.UnusableDatabase, match="readonly database"):
+            with pytest.raises(hpo.UnusableDatabase, match="it cannot be written: copy it"):
                 hpo.run(tree, sampler="random", seed=1, trials=3, database=database, progress="none")
             with pytest.raises(hpo.UnusableDatabase, match="cannot be written"), database.holding(RunKey("x", 1, "x")):
                 pass

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import signal
 import warnings
 
 import numpy as np
@@ -310,6 +311,7 @@ def test_data_that_end_the_process_are_bad_input():
 
 
 def test_ctrl_c_is_no_failure_of_the_configuration():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without it
     with pytest.raises(KeyboardInterrupt):
         evaluate(problem(lambda params: Breaks(KeyboardInterrupt())), {})
 
