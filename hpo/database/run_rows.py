@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from hpo.database import records as t
 from hpo.database.run_name import RunName
+from hpo.database.stored_runs import state_of
 from hpo.json_text import from_json
 
 HASHES = ("data", "split", "space", "estimator", "metric", "start")
@@ -45,7 +46,11 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
         own |= {key: _whole(own.get(key)) for key in ("version", "split", "seed", "budget")}
         row = {"run": str(name), **{key: own.get(key) for key in IDENTITY}}
         numbers = {key: 0 if count is None else int(getattr(count, key) or 0) for key, _ in _STATES}
-        row |= {"state": _run_state(sum(numbers.values()), own), **numbers, "budget": own.get("budget")}
+        row |= {
+            "state": state_of(sum(numbers.values()), own.get("budget"), own.get("stopped")),
+            **numbers,
+            "budget": own.get("budget"),
+        }
         row |= {"best": None if count is None else _best(count, directions.get(study_id, []))}
         row |= {"metric": own.get("metric"), "metric_sign": own.get("metric_sign")}
         row |= {"direction": _direction(own, directions.get(study_id, []))}
@@ -58,13 +63,6 @@ def run_rows(connection: sa.Connection) -> list[dict[str, Any]]:
 def _whole(value: Any) -> int | None:
     """A whole number of ours; something else may have written another value there."""
     return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def _run_state(n_told: int, attributes: dict[str, Any]) -> str:
-    budget, stopped = attributes.get("budget"), attributes.get("stopped")
-    if budget is not None and n_told >= float(budget):
-        return "done"
-    return f"done ({stopped})" if isinstance(stopped, str) else "unfinished"
 
 
 def _best(count: Any, directions: list[StudyDirection]) -> float | None:

@@ -16,6 +16,19 @@ from hpo.json_text import from_json
 from hpo.units import Metric
 
 EXHAUSTED = "exhausted"  # the attribute "stopped" of a run that has no configuration left to try
+UNFINISHED = "unfinished"
+
+
+def state_of(n_told: int, budget: Any, stopped: Any) -> str:
+    """Return a run's state: ``done``, ``done (patience)`` and the like, or ``unfinished``.
+
+    Args:
+        n_told: how many trials it has told.
+        budget, stopped: its attributes of these names; None where it has none, as runs of others.
+    """
+    if budget is not None and n_told >= float(budget):
+        return "done"
+    return f"done ({stopped})" if isinstance(stopped, str) and stopped else UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -63,10 +76,8 @@ class StoredRun:
     @property
     def state(self) -> str:
         """``done``, ``done (patience)`` and the like, ``in progress``, or ``unfinished``."""
-        stopped = self.attributes.get("stopped")
-        if self.n_told >= self.budget:
-            return "done"
-        return f"done ({stopped})" if stopped else "in progress" if self.is_held else "unfinished"
+        state = state_of(self.n_told, self.budget, self.attributes.get("stopped"))
+        return "in progress" if state == UNFINISHED and self.is_held else state
 
     def is_planned(self, trials: int) -> bool:
         """Whether it is to have so many trials, or all that there are."""

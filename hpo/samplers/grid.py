@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from hpo.errors import UnsuitableSampler
+from hpo.samplers.whole_trials import WholeTrialSampler
 from hpo.study.hyperparameters import Configuration
 from hpo.study.space import SearchSpace
 
 _ROUNDS = 4  # of the Feistel network; Luby and Rackoff (1988): four make a strong pseudorandom permutation
 
 
-class GridSampler(BaseSampler):
+class GridSampler(WholeTrialSampler):
     """Proposes the cells of a space's grid.
 
     A cell is known by its configuration and not by its number: whatever was tried before, in this process or
@@ -87,16 +87,6 @@ class GridSampler(BaseSampler):
             self._position += 1
             self._next = None
         return None
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing is sampled jointly: the cell was chosen before."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing is sampled jointly."""
-        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

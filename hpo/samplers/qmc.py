@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from hpo.samplers.whole_trials import WholeTrialSampler
 from hpo.study.hyperparameters import Float, Int
 
 _BLOCK = 64  # points made at a time; a power of two, as Sobol's balance asks for
 
 
-class QMCSampler(BaseSampler):
+class QMCSampler(WholeTrialSampler):
     """Trial n gets point n of one scrambled Sobol sequence (Owen 1998; Joe and Kuo 2008).
 
     Each hyperparameter owns a dimension, whether it is active or not, so that any prefix of the run is evenly
@@ -38,16 +38,6 @@ class QMCSampler(BaseSampler):
             self._points = np.concatenate([self._points, self._sobol.random(max(_BLOCK, len(self._points)))])
         point: np.ndarray[Any, Any] = self._points[number]
         return point
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing is sampled jointly: the point is known by the trial's number."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing is sampled jointly."""
-        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 from threadpoolctl import ThreadpoolController
@@ -17,6 +17,7 @@ from hpo.samplers.bayesian.coordinates import Array, Coordinates
 from hpo.samplers.bayesian.design import N_DESIGN, design
 from hpo.samplers.bayesian.history import History, Known
 from hpo.samplers.grid import Permutation
+from hpo.samplers.whole_trials import WholeTrialSampler
 from hpo.study.hyperparameters import Configuration
 from hpo.study.space import SearchSpace
 
@@ -24,7 +25,7 @@ _FEWEST_TOLD = 4  # where trials run at a time, the design goes on until so many
 _LISTED = 2_000  # a finite space of so many configurations is searched whole
 
 
-class BayesianSampler(BaseSampler):
+class BayesianSampler(WholeTrialSampler):
     """Proposes where a Gaussian process expects the largest improvement.
 
     A proposal depends on the seed, the trial's number and the earlier trials only. What the object keeps from one
@@ -87,16 +88,6 @@ class BayesianSampler(BaseSampler):
         if self._whole is None or self._whole.grid_size > _LISTED:
             return None
         return np.array([self._coordinates.row(self._whole.cell(i)) for i in range(self._whole.grid_size)])
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing is sampled jointly: the configuration was chosen before."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing is sampled jointly."""
-        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
