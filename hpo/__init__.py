@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from hpo.process.lazy import leading_to
 from hpo.version import __version__
 
 if TYPE_CHECKING:
@@ -139,10 +140,7 @@ class _Moved(ModuleType):
 sys.modules.update((name, _Moved(name)) for name in _MOVED)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hpo' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = leading_to(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -3,13 +3,6 @@
 Start with :mod:`hpo.database.study_database`. Trials are written in :mod:`hpo.database.records`, and nowhere else.
 """
 
-from importlib import import_module
-from typing import Any
+from hpo.process.lazy import leading_to
 
-_HOMES = {"StudyDatabase": "hpo.database.study_database"}  # pickles ask for it here
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = leading_to(__name__, {"StudyDatabase": "hpo.database.study_database"})  # pickles ask for it here

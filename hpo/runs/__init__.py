@@ -4,13 +4,6 @@ A trial's way: :mod:`hpo.runs.runner` opens a session, :mod:`hpo.runs.driver` ke
 :mod:`hpo.runs.loop` proposes, tells and records. :mod:`hpo.runs.run` is what the user gets back.
 """
 
-from importlib import import_module
-from typing import Any
+from hpo.process.lazy import leading_to
 
-_HOMES = {"Run": "hpo.runs.run", "Trial": "hpo.database.trial"}  # pickles ask for it here
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = leading_to(__name__, {"Run": "hpo.runs.run", "Trial": "hpo.database.trial"})  # pickles ask for it here

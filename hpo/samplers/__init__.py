@@ -4,13 +4,6 @@ Start with the table in :mod:`hpo.samplers.table`: a sampler is a row of it. :mo
 tells every one of them in the same way.
 """
 
-from importlib import import_module
-from typing import Any
+from hpo.process.lazy import leading_to
 
-_HOMES = {"Sampler": "hpo.samplers.table"}  # pickles ask for it here
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = leading_to(__name__, {"Sampler": "hpo.samplers.table"})  # pickles ask for it here

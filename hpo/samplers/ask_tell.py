@@ -69,20 +69,12 @@ class Proposals(Protocol):
     def propose(self) -> Proposal:
         """The next trial."""
 
-    def tell(
-        self,
-        proposal: Proposal,
-        evaluation: Evaluation,
-        *,
-        duplicate_of: str | None = None,
-        more: Mapping[str, Any] = NOTHING_MORE,
-    ) -> TrialRecord:
+    def tell(self, proposal: Proposal, evaluation: Evaluation, *, duplicate_of: str | None = None) -> TrialRecord:
         """Take note of what became of a proposal; return what is to be stored.
 
         Args:
             proposal, evaluation: what was proposed, and what it scored.
             duplicate_of: the trial, as ``run#number``, whose evaluation this is.
-            more: further attributes of the trial.
         """
 
     def retell(self, trial: FrozenTrial) -> None:
@@ -200,7 +192,12 @@ class WorkingStudy:
         duplicate_of: str | None = None,
         more: Mapping[str, Any] = NOTHING_MORE,
     ) -> TrialRecord:
-        """Tell the sampler what became of a proposal; return what is to be stored."""
+        """Tell the sampler what became of a proposal; return what is to be stored.
+
+        Args:
+            proposal, evaluation, duplicate_of: as for :class:`Proposals`.
+            more: further attributes of the trial.
+        """
         assert proposal.trial is not None  # it is ours
         assert proposal.configuration is not None
         quantiles = self._space.quantile_values(proposal.configuration)
@@ -233,16 +230,9 @@ class ReferenceProposal:
         key = configuration_key(self._definition.reference_used())
         return Proposal(None, 0, None, key, datetime.now(UTC), time.perf_counter(), 0.0, {})
 
-    def tell(
-        self,
-        proposal: Proposal,
-        evaluation: Evaluation,
-        *,
-        duplicate_of: str | None = None,
-        more: Mapping[str, Any] = NOTHING_MORE,
-    ) -> TrialRecord:
+    def tell(self, proposal: Proposal, evaluation: Evaluation, *, duplicate_of: str | None = None) -> TrialRecord:
         """Return what is to be stored."""
-        attributes = {**_attributes(proposal, evaluation, duplicate_of), **more}
+        attributes = _attributes(proposal, evaluation, duplicate_of)
         params = self._params()
         # One choice each: a reference may lie outside the space.
         ranges: Distributions = {key: CategoricalDistribution((value,)) for key, value in params.items()}
@@ -276,18 +266,11 @@ class ManualProposal:
         clock = time.perf_counter()
         return Proposal(None, self._number, self._configuration, key, datetime.now(UTC), clock, 0.0, {})
 
-    def tell(
-        self,
-        proposal: Proposal,
-        evaluation: Evaluation,
-        *,
-        duplicate_of: str | None = None,
-        more: Mapping[str, Any] = NOTHING_MORE,
-    ) -> TrialRecord:
+    def tell(self, proposal: Proposal, evaluation: Evaluation, *, duplicate_of: str | None = None) -> TrialRecord:
         """Return what is to be stored."""
         ranges = {name: _range_with(self._space, name, value) for name, value in self._configuration.items()}
         quantiles = self._space.quantile_values(self._configuration)
-        attributes = {**_attributes(proposal, evaluation, duplicate_of), **more, **quantiles}
+        attributes = {**_attributes(proposal, evaluation, duplicate_of), **quantiles}
         return _record(proposal, evaluation, self._configuration, ranges, attributes)
 
     def retell(self, trial: FrozenTrial) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+from commanding import ok, refused
 
 import hpo
 from hpo.cli.main import command, main
@@ -42,26 +43,6 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.delenv("HPO_DATABASE", raising=False)
     (tmp_path / "quick.py").write_text(SCRIPT)
     return tmp_path
-
-
-def ok(capsys, *argv: str) -> str:
-    code = command(argv)
-    out, err = capsys.readouterr()
-    assert code == 0, err
-    return out
-
-
-def refused(capsys, *argv: str) -> str:
-    """The one line of a refusal."""
-    try:
-        code = command(argv)
-    except SystemExit as stop:  # argparse
-        code = stop.code
-    out, err = capsys.readouterr()
-    assert code == 2, (out, err)
-    assert len(err.strip().splitlines()) == 1, err
-    assert "Traceback" not in err
-    return err
 
 
 def test_run_list_show_delete(folder, capsys, monkeypatch):

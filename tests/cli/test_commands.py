@@ -11,6 +11,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from commanding import ok, refused
 from conftest import optunas
 
 import hpo
@@ -48,24 +49,6 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(here)
     monkeypatch.delenv("HPO_DATABASE", raising=False)
     return here
-
-
-def ok(capsys, *argv: str) -> str:
-    code = command(argv)
-    out, err = capsys.readouterr()
-    assert code == 0, err
-    return out
-
-
-def refused(capsys, *argv: str) -> str:
-    try:
-        code = command(argv)
-    except SystemExit as stop:  # argparse
-        code = stop.code
-    out, err = capsys.readouterr()
-    assert code == 2, (out, err)
-    assert len(err.strip().splitlines()) == 1, err
-    return err
 
 
 def test_trials_of_a_study_with_two_objectives_are_counted_once(folder, capsys):
