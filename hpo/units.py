@@ -13,6 +13,8 @@ from hpo.errors import InvalidOption
 _MEGABYTES = {"KB": 1 / 1024, "MB": 1.0, "GB": 1024.0, "TB": 1024.0**2}
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+NOTHING = ("", "-")  # what a cell without content has
+
 
 def parse_duration(text: str | float) -> float:
     """Seconds of ``90s``, ``30m``, ``8h``, ``1d`` or a plain positive number of seconds."""

@@ -16,7 +16,7 @@ from rich.text import Text
 from hpo.cli.streams import between_words
 from hpo.database.safe_csv import safe_cell
 from hpo.errors import InvalidOption
-from hpo.units import Metric, counted, digits_apart, format_duration, rough_text
+from hpo.units import NOTHING, Metric, counted, digits_apart, format_duration, rough_text
 
 if TYPE_CHECKING:  # each command imports what it runs; what it prints must not cost it more
     import pandas as pd
@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # each command imports what it runs; what it prints must not 
 
 # Columns of a comparison's table, those first that a narrow terminal can best do without.
 _DISPENSABLE = ("memory", "trials", "sampler time", "failed", "95%", "fit time", "reaches target", "random needs")
-_NOTHING = ("", "-")  # what a cell without content has
 _FEWEST_COLUMNS = 2  # of a table in a narrow terminal: what they are too narrow for is folded
 _N_BEST = 5  # trials that hpo show lists
 _N_LEARNED = 12  # rows of model parameters
@@ -76,7 +75,7 @@ def table(header: list[str], rows: list[list[str]], *, n_left: int = 1, spare: S
 
 def _fitting(header: list[str], rows: list[list[str]], spare: Sequence[str]) -> list[int]:
     """The numbers of the columns that have content, and that the terminal has room for."""
-    shown = [i for i in range(len(header)) if not rows or i == 0 or any(row[i] not in _NOTHING for row in rows)]
+    shown = [i for i in range(len(header)) if not rows or i == 0 or any(row[i] not in NOTHING for row in rows)]
     if not console.is_terminal:
         return shown
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]

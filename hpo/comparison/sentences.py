@@ -9,7 +9,7 @@ import numpy as np
 from hpo.comparison import measures
 from hpo.comparison.findings import Findings
 from hpo.comparison.statistics.effort import fewest_repetitions
-from hpo.units import Metric, counted, format_duration, format_size, rough_text, share_text
+from hpo.units import NOTHING, Metric, counted, format_duration, format_size, rough_text, share_text
 
 FEW = 10  # repetitions below which a reader is warned
 _MOST_REPETITIONS = 100  # beyond, their number is too uncertain to be of use
@@ -323,7 +323,10 @@ def _of_test(findings: Findings) -> list[str]:
 
 
 def rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the table for people: errors positive, a row per sampler, the reference last."""
+    """Header and cells of the table for people: errors positive, a row per sampler, the reference last.
+
+    Columns without content are left out.
+    """
     metric, baseline, table = findings.metric, findings.plan.baseline, findings.table
     reference = [float(findings.reference[column].median()) for column in ("value", "test")]
     reference[1] = reference[1] if findings.has_test else math.nan  # an export may have scored it
@@ -356,7 +359,8 @@ def rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
     usual = ["reference", metric.text(reference[0], beside=medians), "", metric.text(reference[1], beside=held_out)]
     usual[-1] += _off(errors.get("reference", math.nan)) if findings.has_test else ""
     cells.append(usual + [""] * (len(header) - len(usual)))
-    return header, cells
+    shown = [i for i in range(len(header)) if any(line[i] not in NOTHING for line in cells)]
+    return [header[i] for i in shown], [[line[i] for i in shown] for line in cells]
 
 
 def _off(error: float) -> str:

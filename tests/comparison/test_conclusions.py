@@ -406,3 +406,18 @@ def test_the_table_fits_the_terminal(width, monkeypatch):
     rows = [line for line in lines if line.strip().startswith(("random ", "tpe ", "reference "))]
     assert len(rows) >= 3  # no cell is broken into several lines
     assert max(map(len, lines)) <= width
+
+
+def test_the_table_for_people_has_no_column_without_content():
+    found = hpo.compare(
+        "wine-tree",
+        samplers=["random", "tpe"],
+        repetitions=2,
+        trials=2,
+        workers=1,
+        database=":memory:",
+        progress="none",
+    )
+    header, cells = found.rows()
+    assert "held-out" not in header  # two repetitions open no test
+    assert all(any(line[i] not in ("", "-") for line in cells) for i in range(len(header)))
