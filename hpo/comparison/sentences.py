@@ -297,11 +297,19 @@ def _of_test(findings: Findings) -> list[str]:
         said.append(
             "the sealed test rows were not scored: verdicts rest on validation rows, which flatter what is tuned"
         )
-    if findings.has_test and findings.test_errors.isna().any() and findings.repetitions > 1:
-        names = ", ".join(findings.test_errors.index[findings.test_errors.isna()])
+    n_failed = _without_held_out(findings) if findings.has_test else {}
+    for label, n in n_failed.items():
+        whose = "the reference" if label == "reference" else f"the best configuration of {label}"
         said.append(
-            f"the test scores of {names} are not known row by row, so that the luck of the test rows is in no interval "
-            "of theirs; what an older version scored, hpo compare scores again"
+            f"{whose} could not be trained on all training and validation rows in {n} of "
+            f"{counted(findings.repetitions, 'repetition')}: it has no held-out score there, and counts as the worst"
+        )
+    errors = findings.test_errors
+    unknown = [label for label in errors.index[errors.isna()] if n_failed.get(label, 0) < findings.repetitions]
+    if findings.has_test and unknown and findings.repetitions > 1:
+        said.append(
+            f"the test scores of {', '.join(unknown)} are not known row by row, so that the luck of the test rows is "
+            "in no interval of theirs; what an older version scored, hpo compare scores again"
         )
     if findings.n_opened_before:
         others = counted(findings.n_opened_before, "other configuration")
@@ -317,6 +325,13 @@ def _of_test(findings: Findings) -> list[str]:
                 "than its first"
             )
     return said
+
+
+def _without_held_out(findings: Findings) -> dict[str, int]:
+    """Label -> number of repetitions whose final has no score of the sealed test rows, for those that have any."""
+    tests = [(str(label), runs["test"]) for label, runs in findings.finals.groupby("sampler", observed=True)]
+    tests.append(("reference", findings.reference["test"]))
+    return {label: int(scores.isna().sum()) for label, scores in tests if scores.isna().any()}
 
 
 # --- the table ---

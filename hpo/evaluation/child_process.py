@@ -244,8 +244,11 @@ def serve() -> None:
     def answer(*message: Any) -> None:
         end_if_forked(process)
         content = pickle.dumps(message)
-        answers.write(_FRAME.pack(_MARK, len(content), zlib.crc32(content)) + content)
-        answers.flush()
+        try:
+            answers.write(_FRAME.pack(_MARK, len(content), zlib.crc32(content)) + content)
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(0)  # the parent is gone, as in _receive; nobody wants a traceback of that
 
     answer("ready")
     while True:

@@ -186,3 +186,18 @@ def test_a_process_that_ended_in_silence_is_noticed_when_the_run_is_resumed(tmp_
         errors = database.trials("raising/grid/split0-seed0").set_index("params_max_depth")["error"]
     assert errors[8] == ERRORS[7]
     assert len(errors) == 9
+
+
+def test_an_evaluator_whose_parent_is_gone_says_nothing():
+    """A parent that is stopped while the child answers closes both pipes: the one that is read first may not matter."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from hpo.evaluation.child_process import serve; serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child.stdout.close()  # its first answer finds nobody; its standard input stays open
+    assert (child.wait(60), child.stderr.read()) == (0, "")
+    child.stderr.close()
+    child.stdin.close()

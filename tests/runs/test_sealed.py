@@ -129,7 +129,11 @@ def test_a_finalist_that_cannot_be_trained_on_all_is_the_worst_and_not_tried_aga
     assert set(scores["error"]) == {"ValueError: too many rows"}
     assert comparison.has_test
     assert comparison.finals["test"].isna().all()
-    assert "-" in comparison.rows()[1][0]
+    assert "held-out" not in comparison.rows()[0]  # there is none to show, and the warnings say why
+    said = [warning for warning in comparison.warnings() if "could not be trained" in warning]
+    assert len(said) == 3  # of random, tpe and the reference
+    assert all("in 6 of 6 repetitions" in warning for warning in said)
+    assert "not known row by row" not in " ".join(comparison.warnings())
 
 
 def test_the_seal_is_opened_one_by_one_until_the_user_wants_an_end(database, tree):
