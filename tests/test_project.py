@@ -71,6 +71,58 @@ def test_every_command_has_help_and_is_in_the_readme():
             assert action.help or action.dest == "progress", (name, action)
 
 
+# Private names of other libraries that are also private names of ours.
+OF_OTHERS = {
+    "_exit": "of os",
+    "_sign": "of scikit-learn's scorers",
+    "_storage": "of Optuna's studies",
+    "_study_id": "of Optuna's studies",
+    "_trial_id": "of Optuna's trials",
+}
+
+
+def is_private(name: str) -> bool:
+    """Whether it begins with one underscore; ``_repr_html_`` and its like are protocols of others."""
+    return name.startswith("_") and not name.startswith("__") and name != "_" and not name.endswith("_")
+
+
+def private_names_of_ours() -> set[str]:
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return {name for name in found if is_private(name)} - set(OF_OTHERS)
+
+
+def private_names_used(text: str, ours: set[str]) -> list[str]:
+    """Private names of ours that a test imports, reads of an object, or replaces by its dotted name."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        dotted, attribute = "", ""
+        if isinstance(node, ast.ImportFrom):
+            found += [a.name for a in node.names if (node.module or "").startswith("hpo") and is_private(a.name)]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"hpo(\.\w+)+", str(node.value)):
+            dotted = str(node.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "getattr")):
+            attribute = next((str(a.value) for a in node.args[1:2] if isinstance(a, ast.Constant)), "")
+        elif isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+            attribute = node.attr
+        found += [part for part in dotted.split(".") if is_private(part)] + [attribute] * (attribute in ours)
+    return found
+
+
+def test_no_test_uses_a_private_name_of_ours():
+    ours = private_names_of_ours()
+    assert len(ours) > 100
+    seen = "from hpo.a import _b\nc._guarded\nmonkeypatch.setattr('hpo.d._e', 1)\nmonkeypatch.setattr(d, '_guarded', 1)"
+    assert sorted(private_names_used(seen, {"_guarded"})) == ["_b", "_e", "_guarded", "_guarded"]
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        assert private_names_used(path.read_text(encoding="utf-8"), ours) == [], path
+
+
 def test_every_sampler_is_in_the_readme():
     for name in SAMPLERS:
         assert f"`{name}`" in README
