@@ -12,7 +12,7 @@ import pytest
 
 import hpo
 from hpo.cli.arguments import build_parser
-from hpo.cli.main import COMMANDS
+from hpo.cli.main import COMMANDS, command
 from hpo.samplers.table import SAMPLERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,8 +144,20 @@ def test_the_python_in_the_readme_runs(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr
 
 
+def typed(line: str, capsys) -> tuple[int, str, str]:
+    """What a command of hpo returns, prints and complains of; in this process, as starting one takes seconds."""
+    code = command(shlex.split(line)[1:])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_DATABASE", raising=False)
+
+
 @pytest.mark.slow
-def test_the_commands_of_the_tour_run(tmp_path):
+def test_the_commands_of_the_tour_run(empty_folder, capsys):
     tour = README.partition("## Five minutes")[2].partition("\n## ")[0]
     lines = [
         line.removeprefix("$ ")
@@ -154,26 +166,12 @@ def test_the_commands_of_the_tour_run(tmp_path):
     ]  # fmt: skip
     assert len(lines) >= 4
     for line in lines:
-        arguments = re.sub(r"--trials (\d+)", lambda found: f"--trials {int(found[1]) // 10}", line[len("hpo ") :])
-        done = subprocess.run(
-            f"{shlex.quote(sys.executable)} -m hpo {arguments}",
-            shell=True,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, (line, done.stderr)
-
-
-def typed(line: str, folder: Path) -> subprocess.CompletedProcess:
-    """A command of hpo, carried out in a folder."""
-    words = [sys.executable, "-m", *shlex.split(line)]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        code, _, errors = typed(re.sub(r"--trials (\d+)", lambda n: f"--trials {int(n[1]) // 10}", line), capsys)
+        assert code == 0, (line, errors)
 
 
 @pytest.mark.slow
-def test_the_table_of_ideas_can_be_followed_from_an_empty_folder(tmp_path):
+def test_the_table_of_ideas_can_be_followed_from_an_empty_folder(empty_folder, capsys):
     table = README.partition("What each idea of tuning looks like")[2].partition("\n\n|")[2].partition("\n\n")[0]
     lines = re.findall(r"`(hpo [^`]+)`", table)
     assert len(lines) >= 10
@@ -181,15 +179,15 @@ def test_the_table_of_ideas_can_be_followed_from_an_empty_folder(tmp_path):
     for line in lines:
         if "digits" in line and ("dropout" in line or "--curve" in line):  # needs PyTorch, or minutes
             continue
-        done = typed(line.replace("--quick", "--repetitions 1 --trials 2 --no-test"), tmp_path)
-        if done.returncode == 2:  # the message ends with the command that makes the run
-            offered = re.search(r": (hpo (?:run|try) .*)$", done.stderr.strip())
-            assert offered, (line, done.stderr)
-            made = typed(f"{offered[1]} --trials 4", tmp_path)
-            assert made.returncode == 0, (offered[1], made.stderr)
-            done = typed(line, tmp_path)
-        assert done.returncode == 0, (line, done.stderr)
-        assert len(done.stdout.splitlines()) >= 4, (line, done.stdout)
+        code, out, errors = typed(line.replace("--quick", "--repetitions 1 --trials 2 --no-test"), capsys)
+        if code == 2:  # the message ends with the command that makes the run
+            offered = re.search(r": (hpo (?:run|try) .*)$", errors.strip())
+            assert offered, (line, errors)
+            made, _, errors = typed(f"{offered[1]} --trials 4", capsys)
+            assert made == 0, (offered[1], errors)
+            code, out, errors = typed(line, capsys)
+        assert code == 0, (line, errors)
+        assert len(out.splitlines()) >= 4, (line, out)
         followed.append(line)
     assert len(followed) >= 8
 
