@@ -97,6 +97,10 @@ def private_names_of_ours() -> set[str]:
     return {name for name in found if is_private(name)} - set(OF_OTHERS)
 
 
+def called(node: ast.Call) -> str:
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
+
+
 def private_names_used(text: str, ours: set[str]) -> list[str]:
     """Private names of ours that a test imports, reads of an object, or replaces by its dotted name."""
     found = []
@@ -106,7 +110,7 @@ def private_names_used(text: str, ours: set[str]) -> list[str]:
             found += [a.name for a in node.names if (node.module or "").startswith("hpo") and is_private(a.name)]
         elif isinstance(node, ast.Constant) and re.fullmatch(r"hpo(\.\w+)+", str(node.value)):
             dotted = str(node.value)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "getattr")):
+        elif isinstance(node, ast.Call) and called(node).endswith(("setattr", "getattr")):
             attribute = next((str(a.value) for a in node.args[1:2] if isinstance(a, ast.Constant)), "")
         elif isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
             attribute = node.attr

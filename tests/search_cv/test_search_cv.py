@@ -381,6 +381,7 @@ def test_a_seed_that_is_not_given_is_drawn_once(tmp_path):
     assert list(second.cv_results_["mean_test_score"][:4]) == list(first.cv_results_["mean_test_score"])
 
 
+@pytest.mark.slow
 def test_neither_data_nor_candidates_nor_the_database_are_sent_along_with_each_fold(tmp_path):
     class Watched(SearchCV):
         """Says what scikit-learn's tasks carry of it."""
