@@ -14,7 +14,7 @@ TORCH = ("torch==2.13.0", "skorch>=1.4")
 def tests(session: nox.Session) -> None:
     """Run all tests, or those that are named: ``nox -s tests -- tests/samplers/test_grid.py``."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session(name="tests-torch")
@@ -22,7 +22,7 @@ def tests_torch(session: nox.Session) -> None:
     """Run all tests with PyTorch present."""
     session.install(*TORCH)
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

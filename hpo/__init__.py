@@ -104,7 +104,7 @@ __all__ = [*sorted(_HOMES), "__version__"]
 
 
 # Pickles of versions up to 0.1 name these modules; each has moved into a room.
-_MOVED = {
+MOVED = {
     "hpo.definition": "hpo.study.definition",
     "hpo.diagnosis": "hpo.evaluation.diagnosis",
     "hpo.edges": "hpo.study.edges",
@@ -134,10 +134,10 @@ class _Moved(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # whoever looks through all modules asks for these
             raise AttributeError(name)
-        return getattr(import_module(_MOVED[self.__name__]), name)
+        return getattr(import_module(MOVED[self.__name__]), name)
 
 
-sys.modules.update((name, _Moved(name)) for name in _MOVED)
+sys.modules.update((name, _Moved(name)) for name in MOVED)
 
 
 __getattr__ = leading_to(__name__, _HOMES)

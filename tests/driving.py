@@ -20,7 +20,7 @@ class Shuffled:
     """
 
     def __init__(self, session: StudySession, n_workers: int, seed: int, *, dies: float = 0.0) -> None:
-        self.n_workers, self._session = n_workers, session
+        self.n_workers, self.session = n_workers, session
         self._waiting: list[Unit] = []
         self._random, self._dies = random.Random(seed), dies
         self.fits: Counter = Counter()
@@ -36,7 +36,7 @@ class Shuffled:
         if self._random.random() < self._dies:
             return UnitResult(unit, (), "signal SIGKILL")
         self.fits.update((unit.number, fold) for fold in unit.folds)
-        problem = self._session.problem(unit.split)
+        problem = self.session.problem(unit.split)
         used = problem.used(unit.configuration)
         return UnitResult(unit, tuple(evaluate_folds(problem, used, unit.folds, unit.watching)))
 
@@ -55,7 +55,7 @@ class Shuffled:
 def drive(definition, database, engine, *, sampler="tpe", lag=1, stop_after=None, **options):
     """Drive one run; ``stop_after`` that many results somebody presses Ctrl-C."""
     session = StudySession(definition, database)
-    engine._session = session
+    engine.session = session
     interrupts = Interrupts()
     driver = Driver(session, engine, RunOptions(**options), interrupts, Progress("none", definition.shown_metric))
     if stop_after is not None:

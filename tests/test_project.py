@@ -12,7 +12,7 @@ import pytest
 
 import hpo
 from hpo.cli.arguments import build_parser
-from hpo.cli.main import COMMANDS
+from hpo.cli.main import COMMANDS, command
 from hpo.samplers.table import SAMPLERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +71,62 @@ def test_every_command_has_help_and_is_in_the_readme():
             assert action.help or action.dest == "progress", (name, action)
 
 
+# Private names of other libraries that are also private names of ours.
+OF_OTHERS = {
+    "_exit": "of os",
+    "_sign": "of scikit-learn's scorers",
+    "_storage": "of Optuna's studies",
+    "_study_id": "of Optuna's studies",
+    "_trial_id": "of Optuna's trials",
+}
+
+
+def is_private(name: str) -> bool:
+    """Whether it begins with one underscore; ``_repr_html_`` and its like are protocols of others."""
+    return name.startswith("_") and not name.startswith("__") and name != "_" and not name.endswith("_")
+
+
+def private_names_of_ours() -> set[str]:
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return {name for name in found if is_private(name)} - set(OF_OTHERS)
+
+
+def called(node: ast.Call) -> str:
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
+
+
+def private_names_used(text: str, ours: set[str]) -> list[str]:
+    """Private names of ours that a test imports, reads of an object, or replaces by its dotted name."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        dotted, attribute = "", ""
+        if isinstance(node, ast.ImportFrom):
+            found += [a.name for a in node.names if (node.module or "").startswith("hpo") and is_private(a.name)]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"hpo(\.\w+)+", str(node.value)):
+            dotted = str(node.value)
+        elif isinstance(node, ast.Call) and called(node).endswith(("setattr", "getattr")):
+            attribute = next((str(a.value) for a in node.args[1:2] if isinstance(a, ast.Constant)), "")
+        elif isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+            attribute = node.attr
+        found += [part for part in dotted.split(".") if is_private(part)] + [attribute] * (attribute in ours)
+    return found
+
+
+def test_no_test_uses_a_private_name_of_ours():
+    ours = private_names_of_ours()
+    assert len(ours) > 100
+    seen = "from hpo.a import _b\nc._guarded\nmonkeypatch.setattr('hpo.d._e', 1)\nmonkeypatch.setattr(d, '_guarded', 1)"
+    assert sorted(private_names_used(seen, {"_guarded"})) == ["_b", "_e", "_guarded", "_guarded"]
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        assert private_names_used(path.read_text(encoding="utf-8"), ours) == [], path
+
+
 def test_every_sampler_is_in_the_readme():
     for name in SAMPLERS:
         assert f"`{name}`" in README
@@ -92,8 +148,20 @@ def test_the_python_in_the_readme_runs(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr
 
 
+def typed(line: str, capsys) -> tuple[int, str, str]:
+    """What a command of hpo returns, prints and complains of; in this process, as starting one takes seconds."""
+    code = command(shlex.split(line)[1:])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_DATABASE", raising=False)
+
+
 @pytest.mark.slow
-def test_the_commands_of_the_tour_run(tmp_path):
+def test_the_commands_of_the_tour_run(empty_folder, capsys):
     tour = README.partition("## Five minutes")[2].partition("\n## ")[0]
     lines = [
         line.removeprefix("$ ")
@@ -102,26 +170,12 @@ def test_the_commands_of_the_tour_run(tmp_path):
     ]  # fmt: skip
     assert len(lines) >= 4
     for line in lines:
-        arguments = re.sub(r"--trials (\d+)", lambda found: f"--trials {int(found[1]) // 10}", line[len("hpo ") :])
-        done = subprocess.run(
-            f"{shlex.quote(sys.executable)} -m hpo {arguments}",
-            shell=True,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, (line, done.stderr)
-
-
-def typed(line: str, folder: Path) -> subprocess.CompletedProcess:
-    """A command of hpo, carried out in a folder."""
-    words = [sys.executable, "-m", *shlex.split(line)]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        code, _, errors = typed(re.sub(r"--trials (\d+)", lambda n: f"--trials {int(n[1]) // 10}", line), capsys)
+        assert code == 0, (line, errors)
 
 
 @pytest.mark.slow
-def test_the_table_of_ideas_can_be_followed_from_an_empty_folder(tmp_path):
+def test_the_table_of_ideas_can_be_followed_from_an_empty_folder(empty_folder, capsys):
     table = README.partition("What each idea of tuning looks like")[2].partition("\n\n|")[2].partition("\n\n")[0]
     lines = re.findall(r"`(hpo [^`]+)`", table)
     assert len(lines) >= 10
@@ -129,15 +183,15 @@ def test_the_table_of_ideas_can_be_followed_from_an_empty_folder(tmp_path):
     for line in lines:
         if "digits" in line and ("dropout" in line or "--curve" in line):  # needs PyTorch, or minutes
             continue
-        done = typed(line.replace("--quick", "--repetitions 1 --trials 2 --no-test"), tmp_path)
-        if done.returncode == 2:  # the message ends with the command that makes the run
-            offered = re.search(r": (hpo (?:run|try) .*)$", done.stderr.strip())
-            assert offered, (line, done.stderr)
-            made = typed(f"{offered[1]} --trials 4", tmp_path)
-            assert made.returncode == 0, (offered[1], made.stderr)
-            done = typed(line, tmp_path)
-        assert done.returncode == 0, (line, done.stderr)
-        assert len(done.stdout.splitlines()) >= 4, (line, done.stdout)
+        code, out, errors = typed(line.replace("--quick", "--repetitions 1 --trials 2 --no-test"), capsys)
+        if code == 2:  # the message ends with the command that makes the run
+            offered = re.search(r": (hpo (?:run|try) .*)$", errors.strip())
+            assert offered, (line, errors)
+            made, _, errors = typed(f"{offered[1]} --trials 4", capsys)
+            assert made == 0, (offered[1], errors)
+            code, out, errors = typed(line, capsys)
+        assert code == 0, (line, errors)
+        assert len(out.splitlines()) >= 4, (line, out)
         followed.append(line)
     assert len(followed) >= 8
 

@@ -55,7 +55,7 @@ _SECONDS_TO_CONNECT = 5
 _SECONDS_IN_SILENCE = 5  # before a wait for workers is spoken of
 _SECONDS_OF_SILENCE = 5  # that a scheduler may owe an answer
 _SECONDS_TO_A_FIRST_ANSWER = 60  # of workers that are there: a busy host imports for a while
-_SECONDS_WITHOUT_WORKERS = 600.0
+SECONDS_WITHOUT_WORKERS = 600.0
 _SECONDS_TO_LEAVE = 5.0
 _SECONDS_BETWEEN_LOOKS = 2
 
@@ -99,13 +99,13 @@ class Workers:
         self._note = note
         self._cluster: LocalCluster | None = None
         self._slots: dict[str, int] = {"": workers} if isinstance(workers, int) else {}
-        self._client = self._start_local(workers) if isinstance(workers, int) else self._connect(workers)
-        dasks_loop: Any = self._client.loop  # a thread of its own
+        self.client = self._start_local(workers) if isinstance(workers, int) else self._connect(workers)
+        dasks_loop: Any = self.client.loop  # a thread of its own
         dasks_loop.asyncio_loop.set_exception_handler(_report)
         try:
             if isinstance(workers, str):
                 path = str(publication.path)
-                self._attendance = Attendance(self._client, self._id, path, versions())
+                self._attendance = Attendance(self.client, self._id, path, versions())
                 self._wait_for_a_worker(self._attendance, workers)
                 self._register(Lease(self._id, LEASE_SECONDS), lease_name(self._id))
                 self._look_for_workers()
@@ -157,7 +157,7 @@ class Workers:
                     raise WorkerBroken(next(iter(attendance.left_out.values())))
                 if not is_said and not attendance.left_out:
                     is_said = True
-                    limit = format_duration(_SECONDS_WITHOUT_WORKERS)
+                    limit = format_duration(SECONDS_WITHOUT_WORKERS)
                     wanted = f"waiting {limit} for the first: start one with dask worker {_tcp(address)}"
                     self._note(f"{address} has no workers yet; {wanted}")
             self._check_that_workers_come()
@@ -177,7 +177,7 @@ class Workers:
                 self._warned.add(address)
                 self._note(f"left out: {reason}")
         if not all(worker.sees for worker in present.values()):
-            self._share_publication()
+            self.share_publication()
         for key, (future, unit, chosen) in list(self._futures.items()):
             if present and not chosen & present.keys() and future.status == "pending":  # all that might are gone
                 del self._futures[key]
@@ -188,18 +188,19 @@ class Workers:
         self._check_that_workers_come()
 
     def _check_that_workers_come(self) -> None:
-        if time.monotonic() - self._with_workers > _SECONDS_WITHOUT_WORKERS:
-            limit = format_duration(_SECONDS_WITHOUT_WORKERS)
+        if time.monotonic() - self._with_workers > SECONDS_WITHOUT_WORKERS:
+            limit = format_duration(SECONDS_WITHOUT_WORKERS)
             raise ClusterLost(f"the Dask scheduler has had no workers for {limit}; the same command goes on from here")
 
-    def _share_publication(self, *, again: bool = False) -> None:
+    def share_publication(self, *, again: bool = False) -> None:
+        """Send the study to workers that do not share our disk; again, where one has joined since."""
         if not self._has_copies or again:
             self._has_copies = True
             self._register(Copy(str(self._publication.path), load=False), copy_name(self._id))
 
     def _register(self, plugin: Any, name: str) -> None:
         try:
-            self._patiently(self._client._register_worker_plugin(plugin, name, False))
+            self._patiently(self.client._register_worker_plugin(plugin, name, False))
         except ClusterLost:
             raise
         except Exception:  # noqa: BLE001 - of a worker that cannot load it and is left out; the others have it
@@ -207,7 +208,7 @@ class Workers:
 
     def _patiently(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Have something done in the client's event loop, for as long as the scheduler answers."""
-        loop: Any = self._client.loop
+        loop: Any = self.client.loop
         future = asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop)
         while not future.done():
             concurrent.futures.wait([future], timeout=0.2)
@@ -232,7 +233,7 @@ class Workers:
             task = Task(unit, path, self._memory_mb, self._threads, self._slots, versions(), self._id)
             key = f"hpo-{self._id}-{next(self._keys)}"
             chosen = frozenset() if self._attendance is None else frozenset(self._attendance.present)
-            future = self._client.submit(evaluate_unit, task, key=key, pure=False, workers=list(chosen) or None)
+            future = self.client.submit(evaluate_unit, task, key=key, pure=False, workers=list(chosen) or None)
             self._futures[key] = future, unit, chosen
             future.add_done_callback(self._finished.put)
 
@@ -262,7 +263,7 @@ class Workers:
             try:
                 result = self._result(future)
             except Unpublished:  # it has joined since
-                self._share_publication(again=True)
+                self.share_publication(again=True)
                 self.submit(unit)
                 continue
             except KilledWorker:
@@ -291,7 +292,7 @@ class Workers:
 
     def _check_connection(self, *, is_lost: bool = False) -> None:
         is_silent = self._attendance is not None and self._attendance.silent_seconds > _SECONDS_OF_SILENCE
-        if is_lost or is_silent or self._client.status != "running":
+        if is_lost or is_silent or self.client.status != "running":
             self._is_lost = True
             raise _lost()
 
@@ -314,19 +315,19 @@ class Workers:
         self._futures.clear()
         if self._is_local:
             close_evaluators(self._id)
-        elif not self._is_lost and self._client.status == "running":
+        elif not self._is_lost and self.client.status == "running":
             with contextlib.suppress(Exception):  # it may go away meanwhile: nothing is lost
                 self._patiently(asyncio.wait_for(self._leave(futures), _SECONDS_TO_LEAVE))
         if self._attendance is not None:
             self._attendance.close()
-        self._client.close(timeout=2)
+        self.client.close(timeout=2)
         if self._cluster is not None:
             self._cluster.close(timeout=2)
 
     async def _leave(self, futures: list["Future[Any]"]) -> None:
         """Take away from the cluster what is ours; the end of the lease closes the evaluators."""
-        scheduler: Any = self._client.scheduler
-        await self._client._cancel(futures)
+        scheduler: Any = self.client.scheduler
+        await self.client._cancel(futures)
         for name in (lease_name(self._id), copy_name(self._id)):
             with contextlib.suppress(ValueError):  # there was none
                 await scheduler.unregister_worker_plugin(name=name)

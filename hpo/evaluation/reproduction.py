@@ -12,7 +12,7 @@ from dataclasses import dataclass
 # stops at a tolerance makes more of it: 0.00008 was seen of the log loss of a logistic regression.
 _CLOSE = 1e-3
 _REPEATS = 3  # more evaluations where the first differs, to see how closely the estimator repeats itself
-_SPREADS = 3.0  # of those evaluations, that the stored score may lie beyond them
+SPREADS = 3.0  # of those evaluations, that the stored score may lie beyond them
 UNSEEN = (
     "Something decides the score that no fingerprint sees, such as a file, an environment variable or another version "
     "of a library"
@@ -59,7 +59,7 @@ class Reproduction:
         if _is_close(self.stored, self.found[0]):
             return True
         low, high = min(self.found), max(self.found)
-        reach = _SPREADS * (high - low)
+        reach = SPREADS * (high - low)
         return not _is_close(low, high) and low - reach <= self.stored <= high + reach
 
     @property

@@ -90,13 +90,19 @@ def write_files(figure: Figure, paths: Sequence[Path]) -> None:
     Raises:
         OSError: a file cannot be written.
     """
-    with _quiet():
-        canvas = _drawn(figure)
+    with drawn(figure) as canvas:
         for path in paths:
             kind = path.suffix.lower().removeprefix(".")
             # Without this a file would say when it was made.
             undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
             canvas.savefig(path, format=kind, dpi=2 * _DPI, metadata=undated)
+
+
+@contextlib.contextmanager
+def drawn(figure: Figure) -> "Iterator[Canvas]":
+    """Draw a figure, and keep our settings for as long as its canvas is used."""
+    with _quiet():
+        yield _canvas(figure)
 
 
 @contextlib.contextmanager
@@ -122,7 +128,7 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _drawn(figure: Figure) -> "Canvas":
+def _canvas(figure: Figure) -> "Canvas":
     """Draw everything, measure it, and give each part its place, from the top down."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas

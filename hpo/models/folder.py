@@ -56,7 +56,7 @@ def write_folder(target: Path, files: Mapping[str, bytes], manifest: Mapping[str
     """
     sizes = {name: {"sha256": _sha256(content), "bytes": len(content)} for name, content in files.items()}
     said = {**manifest, "files": sizes}
-    digest = _digest(said)
+    digest = manifest_digest(said)
     text = json.dumps({**said, "digest": digest}, indent=2, ensure_ascii=False) + "\n"
     draft = target.with_name(f".{target.name}{_DRAFT}{uuid.uuid4().hex}")
     try:
@@ -116,7 +116,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
     """Hash of what a manifest says, but for the digest itself, however its text is laid out."""
     said = {key: value for key, value in manifest.items() if key != "digest"}
     return _sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode())
@@ -190,7 +190,7 @@ def _read_manifest(folder: Path, digest: str | None) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelTampered(f"{path} was changed since it was exported: it is not JSON ({one_line(error)})") from error
     is_ours = isinstance(manifest, dict) and isinstance(manifest.get("files"), dict)
-    if not is_ours or manifest.get("digest") != _digest(manifest):
+    if not is_ours or manifest.get("digest") != manifest_digest(manifest):
         raise ModelTampered(f"{path} was changed since it was exported: what it says does not match its own digest")
     if digest is not None and manifest["digest"] != digest:
         raise ModelTampered(f"{folder} is not the model that was asked for: its digest is {manifest['digest']}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 MODES = ("auto", "bar", "lines", "none")
-_SECONDS_PER_LINE = 60.0
+SECONDS_PER_LINE = 60.0
 _FEWEST_LINES = 5  # of samplers, however low the terminal
 
 
@@ -115,7 +115,7 @@ class Progress:
     def _show(self) -> None:
         if self._screen is not None:
             self._screen.changed()
-        elif self._mode == "lines" and self._clock() - self._last_line >= _SECONDS_PER_LINE:
+        elif self._mode == "lines" and self._clock() - self._last_line >= SECONDS_PER_LINE:
             self._last_line = self._clock()
             announce(self._comparison_line() if self._is_comparison else self._run_line(), logging.INFO)
 

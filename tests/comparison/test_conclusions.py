@@ -17,8 +17,13 @@ LUCK = RNG.normal(0, 1e-3, (S, 8))
 ROWS = np.tile([-1.0, 1.0], 25)  # how much harder each test row is than the mean
 
 
-def made(runs, *, reference=None, tests=True, definition=None, shift=0.0, luck=0.01, **plan):
+def made(runs, **given):
     """A comparison of runs given as {sampler: array of shape (repetitions, trials)}, on validation and on the test."""
+    return Comparison(**parts(runs, **given))
+
+
+def parts(runs, *, reference=None, tests=True, definition=None, shift=0.0, luck=0.01, **plan):
+    """What such a comparison is made of."""
     definition = definition or tree_study(metric="neg_log_loss")
     n, budget = next(iter(runs.values())).shape
     plan = Plan.of(definition, list(runs), **{"repetitions": n, "trials": budget, **plan})
@@ -35,8 +40,10 @@ def made(runs, *, reference=None, tests=True, definition=None, shift=0.0, luck=0
     frame = pd.concat([trials, usual], ignore_index=True)
     scored = {(row.split, row.configuration): row.value + shift for row in frame.itertuples()} if tests else {}
     rows = {place: score + luck * ROWS for place, score in scored.items()} if luck is not None else {}
-    made = {"versions": "hpo 1"}
-    return Comparison(definition, "study", plan, frame, scored, made=made, n_opened=len(scored), rows=rows)
+    return {
+        "definition": definition, "study": "study", "plan": plan, "trials": frame, "tests": scored,
+        "made": {"versions": "hpo 1"}, "n_opened": len(scored), "rows": rows,
+    }  # fmt: skip
 
 
 def rising(*ends, n=S, trials=8):
@@ -77,27 +84,26 @@ def test_a_sampler_that_always_loses_is_shown_to_and_not_chosen():
 
 def test_what_validation_shows_and_the_test_does_not_is_not_real():
     good, bad = rising(-0.5, -1.0)
-    comparison = made({"random": bad, "tpe": good})
-    again = Comparison(
-        tree_study(metric="neg_log_loss"), "study", comparison.plan, _frame(comparison), _noise(comparison), made={}
-    )
+    again = scored_anew({"random": bad, "tpe": good}, noise)
     assert again.verdicts["verdict"].tolist() == ["inconclusive"]
     assert "test difference" in again.sentences()[1]
     assert again.recommended == "random"
 
 
-def _frame(comparison):
-    return pd.concat([comparison._trials, _usual(comparison)], ignore_index=True)
+def scored_anew(runs, score):
+    """A comparison whose scores on the test rows are a function of those on validation rows."""
+    given = parts(runs)
+    frame = given["trials"]
+    tests = {(row.split, row.configuration): score(row.value) for row in frame.itertuples()}
+    return Comparison(**given | {"tests": tests, "rows": None, "n_opened": 0})
 
 
-def _usual(comparison):
-    usual = trials_of({("reference", r): [-2.0] for r in range(S)}).rename(columns={"repetition": "seed"})
-    return usual.assign(seed=0)
+def noise(value):
+    return float(RNG.normal())
 
 
-def _noise(comparison):
-    frame = _frame(comparison)
-    return {(row.split, row.configuration): float(RNG.normal()) for row in frame.itertuples()}
+def the_reverse(value):
+    return -value
 
 
 def test_without_the_test_verdicts_rest_on_validation_and_it_is_said():
@@ -187,31 +193,27 @@ def test_one_split_is_compared_unpaired_and_says_what_it_covers():
 
 def test_two_samplers_that_propose_the_same_are_named():
     good, bad = rising(-0.5, -1.0)
-    comparison = made({"random": bad, "tpe": good})
-    assert comparison.twins() == []
-    comparison._trials["configuration"] = comparison._trials["number"].astype(str)
+    given = parts({"random": bad, "tpe": good})
+    assert Comparison(**given).twins() == []
+    is_of_runs = given["trials"]["sampler"] != "reference"
+    given["trials"].loc[is_of_runs, "configuration"] = given["trials"]["number"].astype(str)
+    comparison = Comparison(**given)
     assert comparison.twins() == [("random", "tpe")]
     assert "random and tpe propose the same trials: check their seeds" in comparison.warnings()
 
 
 def test_overtuning_is_warned_of():
     good, bad = rising(-0.5, -1.0)
-    comparison = made({"random": bad, "tpe": good})
-    frame = _frame(comparison)
-    mirrored = {(row.split, row.configuration): -row.value for row in frame.itertuples()}  # the better, the worse
-    falling = Comparison(tree_study(metric="neg_log_loss"), "study", comparison.plan, frame, mirrored, made={})
+    falling = scored_anew({"random": bad, "tpe": good}, the_reverse)  # the better, the worse
     assert (falling.overtuning["overtuning"] > 0).all()
-    noisy = Comparison(tree_study(metric="neg_log_loss"), "study", comparison.plan, frame, _noise(comparison), made={})
+    noisy = scored_anew({"random": bad, "tpe": good}, noise)
     assert noisy.overtuning["relative"].dropna().gt(1).any()
     assert any("overtunes" in warning for warning in noisy.warnings())
 
 
 def test_a_run_whose_first_incumbent_is_the_best_on_the_test_counts_as_overtuned():
     good, bad = rising(-0.5, -1.0)
-    comparison = made({"random": bad, "tpe": good})
-    frame = _frame(comparison)
-    falling = {(row.split, row.configuration): -row.value for row in frame.itertuples()}  # the first is the best
-    found = Comparison(tree_study(metric="neg_log_loss"), "study", comparison.plan, frame, falling, made={})
+    found = scored_anew({"random": bad, "tpe": good}, the_reverse)  # the first is the best
     assert found.overtuning["relative"].isna().all()
     assert found.overtuning["is_worse"].all()
     assert (found.table["overtuned"] == 1).all()
@@ -229,23 +231,15 @@ def test_what_other_test_rows_could_turn_round_is_not_worth_it():
     sure = made({"random": bad, "tpe": good}, reference=-0.6)
     assert worth_of(sure)["better"] == "tpe"
     # 50 rows, of which half are better by 1 with the tuned configuration, and half with the reference
-    comparison = made({"random": bad, "tpe": good}, reference=-0.6)
-    tuned = {place for place in comparison._rows if not np.isclose(comparison._tests[place], -0.6)}
-    rows = {place: comparison._tests[place] + ROWS * (place in tuned) for place in comparison._tests}
-    lucky = Comparison(
-        tree_study(metric="neg_log_loss"), "study", comparison.plan, _all(comparison, -0.6), comparison._tests,
-        made={}, rows=rows,
-    )  # fmt: skip
+    given = parts({"random": bad, "tpe": good}, reference=-0.6)
+    tests = given["tests"]
+    rows = {place: score + ROWS * (not np.isclose(score, -0.6)) for place, score in tests.items()}
+    lucky = Comparison(**given | {"rows": rows})
     assert worth_of(lucky)["verdict"] == "inconclusive"
     said = lucky.sentences()[0]
     assert said.startswith("Too early to say whether tuning study is worth it")
     assert "could be 0; more repetitions would not tell, more test rows might" in said
     assert lucky.verdicts["verdict"].tolist() == ["real"]  # between two that are tuned the rows' luck cancels
-
-
-def _all(comparison, reference):
-    usual = trials_of({("reference", r): [reference] for r in range(S)}).rename(columns={"repetition": "seed"})
-    return pd.concat([comparison._trials, usual.assign(seed=0)], ignore_index=True)
 
 
 def test_without_the_scores_by_row_it_is_not_told_and_said():

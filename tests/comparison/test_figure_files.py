@@ -21,7 +21,7 @@ from hpo.figures.figure import Axis, Band, Bars, Figure, Label, Look, Note, Pane
 from hpo.figures.figure import Line as LineMark
 from hpo.figures.files import write_figure, write_figures
 from hpo.figures.line_chart import Chart, Line
-from hpo.figures.matplotlib_figure import _drawn, _quiet
+from hpo.figures.matplotlib_figure import drawn
 
 SMALL = frames(n_samplers=3, n_repetitions=3, n_trials=10)
 EVERY = all_figures(SMALL)
@@ -132,8 +132,7 @@ def boxes(canvas, artists):
 @pytest.mark.parametrize("name", sorted(EVERY))
 def test_nothing_is_cut_off_and_the_legend_hides_nothing(name, n_samplers):
     figure = all_figures(frames(n_samplers, 3, 10))[name]
-    with _quiet():
-        canvas = _drawn(figure)
+    with drawn(figure) as canvas:
         renderer = canvas.canvas.get_renderer()
         whole = canvas.bbox
         panels = [axes.get_tightbbox(renderer) for axes in canvas.axes]
@@ -156,8 +155,7 @@ def test_the_marks_are_where_the_numbers_say():
         Bars(lengths=[2], y=[1], look=Look("#E69F00"), thickness=0.5),
         Rule(y=2.5, text="level"),
     )
-    with _quiet():
-        canvas = _drawn(figure_of(*marks, x=Axis(is_log=True, limits=(0.5, 8)), y=Axis(limits=(4, 0))))
+    with drawn(figure_of(*marks, x=Axis(is_log=True, limits=(0.5, 8)), y=Axis(limits=(4, 0)))) as canvas:
         (axes,) = canvas.axes
         line, points, rule = axes.lines
     assert line.get_xdata().tolist() == [1, 2, 4]
@@ -184,8 +182,7 @@ def test_a_figure_with_nothing_to_draw_says_why(tmp_path):
 def test_choices_with_long_names_do_not_run_into_each_other(tmp_path):
     choices = {float(i): f"a rather long choice {i}" for i in range(9)}
     chart = Chart("t", "c", "x", "y", [Line("a", list(choices), [1.0] * 9)], ticks=choices)
-    with _quiet():
-        canvas = _drawn(chart.figure())
+    with drawn(chart.figure()) as canvas:
         labels = canvas.axes[0].get_xticklabels()
     assert {label.get_rotation() for label in labels} == {35}
     assert canvas.axes[0].get_tightbbox(canvas.canvas.get_renderer()).y0 > 0

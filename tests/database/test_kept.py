@@ -111,9 +111,9 @@ def test_pickles_of_earlier_versions_open_and_go_on(path):
 
 
 def test_former_names_of_modules_lead_to_what_moved():
-    for name in hpo._MOVED:
+    for name in hpo.MOVED:
         (moved := importlib.import_module(name)).__doc__
-        home = importlib.import_module(hpo._MOVED[name])
+        home = importlib.import_module(hpo.MOVED[name])
         public = [x for x in vars(home) if not x.startswith("_") and getattr(home, x).__class__ is type]
         assert public
         assert all(getattr(moved, one) is getattr(home, one) for one in public)

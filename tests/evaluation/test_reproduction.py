@@ -133,7 +133,7 @@ class Careless(Threshold):
 
 def test_an_estimator_that_does_not_repeat_itself_is_held_to_its_own_spread(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "hpo.evaluation.reproduction._SPREADS", 50.0
+        "hpo.evaluation.reproduction.SPREADS", 50.0
     )  # of four draws: no false alarm, and 0.3 is no excuse for 9
     definition = study(estimator=Careless(), metric=lambda e, X, y: float(getattr(e, "drawn_", 0.0)) + elsewhere())
     monkeypatch.setenv("OFFSET_FILE", str(tmp_path / "offset"))

@@ -265,10 +265,10 @@ def test_a_manifest_leads_nowhere_else(name, tmp_path):
     write_folder(tmp_path / "model", {}, {})
     path = tmp_path / "model" / "manifest.json"
     manifest = json.loads(path.read_text())
-    from hpo.models.folder import _digest
+    from hpo.models.folder import manifest_digest
 
     manifest["files"] = {name: {"sha256": "0" * 64}}
-    path.write_text(json.dumps({**manifest, "digest": _digest(manifest)}))
+    path.write_text(json.dumps({**manifest, "digest": manifest_digest(manifest)}))
     with pytest.raises(hpo.ModelTampered, match="which no export writes"):
         hpo.load_model(tmp_path / "model")
 

@@ -37,7 +37,7 @@ class Steady(DecisionTreeClassifier):
         return super().fit(X, y)
 
 study = tree_study(space=FLAT, estimator=Steady())
-statements = int(os.environ.get("DIE_AFTER", "-1"))
+statements = -1
 
 @sa.event.listens_for(sa.Engine, "after_cursor_execute")
 def count(*_):
@@ -47,6 +47,17 @@ def count(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
+    if "FORKS" in os.environ:
+        import hpo.runs.runner
+        for line in sys.stdin:
+            child = os.fork()
+            if child == 0:
+                statements = int(line)
+                os.dup2(2, 1)
+                break
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        else:
+            sys.exit()
     hpo.main(study)
 """
 
@@ -62,10 +73,18 @@ def script(tmp_path):
     return write_script(tmp_path)
 
 
-def start(script, database, *options, **environment):
+def start(script, database, *options):
     return subprocess.Popen(
         [sys.executable, str(script), "--sampler", "tpe(n_startup_trials=4)", "--database", str(database), *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def start_forks(script, database, *options, errors):
+    """A process that forks a coordinator for each line, which is how many statements it lives."""
+    return subprocess.Popen(
+        [sys.executable, str(script), "--sampler", "tpe(n_startup_trials=4)", "--database", str(database), *options],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, "FORKS": "1"},
     )  # fmt: skip
 
 
@@ -91,16 +110,20 @@ def whole(tmp_path_factory):
 
 def test_a_coordinator_killed_after_any_statement(script, tmp_path, whole):
     path = tmp_path / "x.db"
-    n_killed, steps = 0, itertools.cycle([9, 110, 90, 130])
-    for _ in range(20):
-        process = start(script, path, "--trials", "12", DIE_AFTER=str(next(steps)))
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode in {0, -signal.SIGKILL}, errors
-        if path.exists():
-            assert is_sound(path)
-        if process.returncode == 0:
-            break
-        n_killed += 1
+    n_killed = 0
+    errors = tmp_path / "errors.txt"
+    # Each coordinator is a process of its own, forked from one that has imported everything.
+    with errors.open("w") as file, start_forks(script, path, "--trials", "12", errors=file) as forks:
+        for step in itertools.islice(itertools.cycle([9, 110, 90, 130]), 20):
+            print(step, file=forks.stdin, flush=True)
+            code = int(forks.stdout.readline())
+            assert code in {0, -signal.SIGKILL}, errors.read_text()
+            if path.exists():
+                assert is_sound(path)
+            if code == 0:
+                break
+            n_killed += 1
+        forks.stdin.close()
     assert n_killed >= 4
     assert same_trials(trials(path)) == whole
 

@@ -282,7 +282,7 @@ def test_a_notebook_shows_one_output_that_is_replaced_and_at_last_empty(monkeypa
 
 def test_a_comparison_that_goes_on_knows_what_was_there(tmp_path, capsys, monkeypatch):
     """The last line that is printed has the medians of the table."""
-    monkeypatch.setattr("hpo.runs.progress._SECONDS_PER_LINE", 0.0)
+    monkeypatch.setattr("hpo.runs.progress.SECONDS_PER_LINE", 0.0)
     study = tree_study()
     options = {"samplers": ["random", "tpe"], "database": tmp_path / "x.db", "workers": 1}
     hpo.compare(study, repetitions=2, trials=4, progress="none", **options)

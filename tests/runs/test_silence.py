@@ -169,7 +169,7 @@ def test_a_worker_of_another_version_is_left_out_with_a_warning(tmp_path, cluste
 
 
 def test_workers_that_never_come_are_waited_for_and_then_it_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.evaluation.dask_engine._SECONDS_WITHOUT_WORKERS", 7.0)
+    monkeypatch.setattr("hpo.evaluation.dask_engine.SECONDS_WITHOUT_WORKERS", 7.0)
     (tmp_path / "dask").mkdir()
     empty = Cluster(tmp_path / "dask", 0)
     try:

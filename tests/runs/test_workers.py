@@ -250,7 +250,7 @@ def test_nothing_listens_to_the_network(tmp_path, study):
 
 def test_an_alarm_clock_that_dask_leaves_behind_is_no_last_word(capfd, caplog):
     engine = Workers(1, None)
-    loop = engine._client.loop
+    loop = engine.client.loop
     asleep = threading.Event()
 
     def leave_behind():
@@ -362,7 +362,7 @@ def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, 
 
 
 def test_a_worker_that_joins_later_is_sent_the_study_when_it_needs_it(tmp_path, cluster, study, monkeypatch):
-    share, calls = Workers._share_publication, []
+    share, calls = Workers.share_publication, []
     monkeypatch.setattr("hpo.evaluation.dask_attendance.greet", without_our_disk())
 
     def late(self, *, again=False):
@@ -370,7 +370,7 @@ def test_a_worker_that_joins_later_is_sent_the_study_when_it_needs_it(tmp_path, 
         if again:  # as if all had seen it at first
             share(self, again=again)
 
-    monkeypatch.setattr(Workers, "_share_publication", late)
+    monkeypatch.setattr(Workers, "share_publication", late)
     submit = Client.submit
 
     def hidden(self, function, task, **options):

@@ -358,7 +358,7 @@ def test_a_finite_space_is_never_repeated_until_it_is_exhausted(n_digits):
 
 
 def test_a_large_finite_space_is_not_repeated(monkeypatch):
-    monkeypatch.setattr("hpo.samplers.bayesian.sampler._LISTED", 1)
+    monkeypatch.setattr("hpo.samplers.bayesian.sampler.MOST_LISTED", 1)
     space = SearchSpace({"n": Int(1, 6), "m": Int(1, 5)})
     assert len(set(run_by_optuna(space, 30))) == 30
 

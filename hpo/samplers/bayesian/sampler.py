@@ -22,7 +22,7 @@ from hpo.study.hyperparameters import Configuration
 from hpo.study.space import SearchSpace
 
 _FEWEST_TOLD = 4  # where trials run at a time, the design goes on until so many results are known
-_LISTED = 2_000  # a finite space of so many configurations is searched whole
+MOST_LISTED = 2_000  # a finite space of so many configurations is searched whole
 
 
 class BayesianSampler(WholeTrialSampler):
@@ -85,7 +85,7 @@ class BayesianSampler(WholeTrialSampler):
     @cached_property
     def _listed(self) -> Array | None:
         """Rows of all configurations, where they are few."""
-        if self._whole is None or self._whole.grid_size > _LISTED:
+        if self._whole is None or self._whole.grid_size > MOST_LISTED:
             return None
         return np.array([self._coordinates.row(self._whole.cell(i)) for i in range(self._whole.grid_size)])
 
