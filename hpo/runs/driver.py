@@ -20,6 +20,7 @@ from hpo.runs.loop import RunLoop
 from hpo.runs.progress import Progress
 from hpo.runs.session import StudySession
 from hpo.runs.stopping import DEFAULT_TRIALS, UNFINISHED, RunOptions
+from hpo.runs.study_run import loop_of_study
 from hpo.samplers.table import Sampler
 from hpo.study.definition import StudyDefinition
 from hpo.study.hyperparameters import Configuration
@@ -239,7 +240,7 @@ class Driver:
         )
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session.database.holding(key))
-            loop = RunLoop(self._session, job.name, key, sampler, options, by_hand=job.by_hand, stop=self.stop)
+            loop = loop_of_study(self._session, job.name, key, sampler, options, by_hand=job.by_hand, stop=self.stop)
             if sampler is not None:
                 reference = self._reference(job.name.split)
                 self._progress.begin_run(

@@ -3,45 +3,75 @@
 import dataclasses
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.database.records import RunKey, TrialRecord
+from hpo.database.records import TrialRecord
 from hpo.database.rescue import KnownRun
 from hpo.database.run_name import RunName
-from hpo.errors import InvalidOption, StudyChanged, UnusableDatabase
 from hpo.evaluation.engine import Unit, UnitResult
-from hpo.evaluation.results import Evaluation, FoldResult, LearningCurve
-from hpo.process.interrupts import Interrupts
+from hpo.evaluation.results import Evaluation, FoldResult
 from hpo.runs.optuna_studies import Callbacks
 from hpo.runs.progress import Progress
-from hpo.runs.session import StudySession
-from hpo.runs.stopping import DEFAULT_TRIALS, MOST_DEATHS, SECONDS, UNFINISHED, RunOptions, Told
+from hpo.runs.recording import DEATHS, Recorder, RunSoFar, deaths_held
+from hpo.runs.stopping import MOST_DEATHS, UNFINISHED, RunOptions, Told
 from hpo.runs.under_way import UnderWay
-from hpo.samplers.ask_tell import ManualProposal, Proposals, ReferenceProposal, WorkingStudy
+from hpo.samplers.ask_tell import Proposals
 from hpo.samplers.pruning import Pruning
-from hpo.samplers.table import Sampler
-from hpo.study.hyperparameters import Configuration
-from hpo.units import counted
 
 _WORTH_HOLDING = 0.1  # seconds; to hold a result costs about a thousandth of a second
 _KEPT = 10_000  # recorded trials that are remembered where nobody learns from them
 _MOST_WARNINGS = 100  # different ones that are remembered
-_DEATHS = -1  # where they are held, beside the folds
+
+
+class Equals(Protocol):
+    """Evaluations that an equal configuration need not have again."""
+
+    def find(self, key: str) -> "tuple[Evaluation, str] | None":
+        """The evaluation of a configuration, and the trial, as ``run#number``, that had it; None where there is none.
+
+        Args:
+            key: of the configuration.
+        """
+
+    def add(self, key: str, trial: str, evaluation: Evaluation) -> None:
+        """Take note of a trial that was recorded."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How many folds each trial has, and what they are together.
+
+    Attributes:
+        n: how many.
+        combine: the results of the folds that count, in order, and where a pruner ended the trial or None
+            -> its evaluation.
+    """
+
+    n: int
+    combine: Callable[[Sequence[FoldResult], str | None], Evaluation]
 
 
 class RunLoop:
     """One run, from its stored trials to its end. Whoever drives it submits its units and gives it their results.
 
-    A run has a lag N: trial n is proposed when exactly the trials 0 to n - N are told, in order. Where proposals
-    do not depend on what was told (grid, random, quasi-Monte Carlo) N is 1, and any number may be begun ahead.
+    It knows neither the study nor the database: what it is given proposes, combines folds, finds equals and records.
 
     Args:
-        session, name, key: the run, whose lock is held.
-        sampler: proposes; None where the run is the reference, or is made by hand.
-        by_hand: the configuration that is to be the next trial of a run that is made by hand.
+        name: of the run.
+        so_far: what is stored of it.
+        proposals: where its trials come from; the first ``n_told`` stored ones have been told.
+        recorder: keeps what becomes of its trials.
+        folds: of each trial.
         options: when it ends, and what a trial may take.
+        budget: how many trials it is to have in all; None is until the proposals are exhausted.
+        lag: N of a run whose proposals or pruner depend on results: trial n is proposed when exactly the trials 0 to
+            n - N are told, in order. None where nothing depends on them, and any number may be begun ahead.
+        pruning: of the trials told, to which it adds; or None.
+        equals: evaluations not to be repeated; None trains every trial.
         stop: says why nothing more is to be proposed (``timeout``, ``interrupted``), or None.
 
     Attributes:
@@ -54,70 +84,37 @@ class RunLoop:
 
     def __init__(
         self,
-        session: StudySession,
         name: RunName,
-        key: RunKey,
-        sampler: Sampler | None,
+        so_far: RunSoFar,
+        proposals: Proposals,
+        recorder: Recorder,
+        folds: Folds,
         options: RunOptions,
         *,
-        by_hand: Configuration | None = None,
+        budget: int | None,
+        lag: int | None = None,
+        pruning: Pruning | None = None,
+        equals: Equals | None = None,
         stop: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self.name, self._key, study_id = name, key, key.study_id
-        self._session, self._options, self._stop = session, options, stop
-        self._metric, self._n_folds = session.definition.shown_metric.key, session.n_folds(name.split)
-        stored = self._read(sampler)
-        self._check(stored)
-        self._is_adaptive = sampler is not None and sampler.is_adaptive
-        self._attributes = session.database.attributes(study_id)
-        lag = int(self._attributes.get("lag", 1)) if self._is_adaptive else 1
-        if self._is_adaptive and options.lag not in {None, lag}:
-            raise InvalidOption(f"lag={options.lag}: {name} has the lag {lag} and keeps it; leave the option out")
-        self._lag = lag
+        self.name, self._proposals, self._recorder, self._folds = name, proposals, recorder, folds
+        self._options, self._budget, self._lag, self._pruning = options, budget, lag, pruning
+        self._equals, self._stop = equals, stop
         self.n_ahead = self.folds_at_once = 1
-        n_told = max(len(stored) - lag + 1, 0)
-        self._sampler_state = session.database.sampler_state(study_id)
-        self._proposals: Proposals
-        self._budget: int | None = len(stored) + 1 if by_hand is not None else 1
-        if by_hand is not None:
-            self._proposals = ManualProposal(session.definition.space, len(stored), by_hand)
-        elif sampler is None:
-            self._proposals = ReferenceProposal(session.definition, is_stored=bool(stored))
-        else:
-            # The whole grid has no budget: it ends when every cell was tried, and again for those retried.
-            self._budget = None if sampler.is_grid and options.trials is None else options.trials or DEFAULT_TRIALS
-            self._proposals = WorkingStudy(
-                name,
-                session.definition.space,
-                sampler,
-                start=[dict(configuration) for configuration in session.definition.start],
-                stored=stored,
-                n_told=n_told,
-                sampler_state=self._sampler_state,
-                retry_failed=options.retry_failed,
-                trust_database=options.trust_database,
-            )
-        self._has_all = sampler is None or sampler.is_adaptive or options.terminator
+        stored = so_far.trials
+        self._has_all = so_far.is_whole
         self._recorded = deque(stored if self._has_all else ())
         complete = (trial.value for trial in stored if trial.state == TrialState.COMPLETE and trial.value is not None)
         self.best = max(complete, default=None)
         self.failures = Counter(map(_error, (trial for trial in stored if trial.state == TrialState.FAIL)))
         self._told = Told(options)
-        self._pruning: Pruning | None = None
-        self._curves: dict[int, dict[int, LearningCurve]] = {}
-        if sampler is not None and sampler.pruner is not None:
-            self._pruning = Pruning(sampler.pruner, str(name), self._n_folds)
-            if not sampler.pruner.watches_folds:
-                self._curves = session.database.curves(study_id)
+        self._attributes, self._curves, self._held = so_far.attributes, dict(so_far.curves), dict(so_far.held)
+        self._sampler_state = dict(so_far.sampler_state)
+        n_told = so_far.n_told(lag)
         for trial in stored[:n_told]:
             self._add_told(trial)
         self._under_way = {trial.number: UnderWay(trial.number, stored=trial) for trial in stored[n_told:]}
-        self._held = session.database.held(study_id)
-        is_reference = sampler is None and by_hand is None
-        self._origins = session.evaluations(name.split) if options.reuse and not is_reference else {}
-        if self._pruning is not None:  # another run's trial may be one that the pruner would have ended here
-            own = f"{name}#"
-            self._origins = {key: origin for key, origin in self._origins.items() if origin.startswith(own)}
+        self._equal: dict[str, deque[UnderWay]] = {}  # key -> those under way, in order
         self._n_proposed = self.n_recorded = len(stored)
         self._ended: str | None = None
         self.reason: str | None = None
@@ -125,41 +122,12 @@ class RunLoop:
         self.seconds = 0.0
         self._n_results = 0
         self.warnings: Counter[str] = Counter()
-        self._callbacks = Callbacks(() if is_reference else options.callbacks, str(name), stored)
-
-    def _read(self, sampler: Sampler | None) -> list[FrozenTrial]:
-        """The run's trials, of which those that no sampler and no pruner learns from are read in part only."""
-        database, options = self._session.database, self._options
-        if sampler is None or sampler.is_adaptive or options.terminator:
-            return database.optuna_trials(self._key.study_id)
-        space = self._session.definition.space
-        seconds = SECONDS if options.walltime is not None else ()
-        return database.optuna_trials(
-            self._key.study_id,
-            attributes=("configuration", "error", "duplicate_of", *seconds),
-            has_params=sampler.is_grid or space.is_finite,
-            has_folds=False,
-        )
-
-    def _check(self, stored: list[FrozenTrial]) -> None:
-        database = self._session.database
-        n_lost = database.n_lost(self._key.run_id, len(stored))
-        if n_lost:
-            raise UnusableDatabase(
-                f"{self.name} has {counted(len(stored), 'trial')} in {database.name}, and {n_lost} more had been "
-                "recorded: its file or the -wal beside it was damaged or replaced; hpo doctor says what can be done"
-            )
-        for position, trial in enumerate(stored):
-            if trial.number != position or not trial.state.is_finished() or "configuration" not in trial.user_attrs:
-                raise StudyChanged(
-                    f"trial {trial.number} of {self.name} ({trial.state.name}) was not recorded by hpo: "
-                    f"something else wrote to this run; remove it with hpo delete '{self.name}', then run it anew"
-                )
+        self._callbacks = Callbacks(options.callbacks, str(name), stored)
 
     @property
     def width(self) -> int:
         """How many trials may be under way."""
-        return self._lag if self._is_adaptive else self.n_ahead
+        return self.n_ahead if self._lag is None else self._lag
 
     # --- what the driver does with it ---
 
@@ -173,9 +141,6 @@ class RunLoop:
         while True:
             while self._may_propose() and len(self._under_way) < self.width:
                 self._propose()
-            for trial in self._under_way.values():
-                if trial.is_idle:
-                    self._take_over(trial)
             head = next(iter(self._under_way.values()), None)
             if head is None or not head.is_finished:
                 break
@@ -184,13 +149,13 @@ class RunLoop:
         units: list[Unit] = []
         if self._ended not in UNFINISHED:
             for trial in self._under_way.values():
-                is_asked = len(trial.asked) + len(trial.results) >= self._n_folds  # as most are, beside many workers
+                is_asked = len(trial.asked) + len(trial.results) >= self._folds.n  # as most are, beside many workers
                 if not is_asked and not trial.is_finished and not self._waits_for_an_equal(trial):
                     units += self._units(trial, unit_seconds)
         elif not any(trial.asked for trial in self._under_way.values()):
             for trial in self._under_way.values():
                 self._hold(trial, trial.results, worth=0.0)
-            self._under_way.clear()
+            self._forget()
         if not self._under_way:
             self.reason = self._reason()
         return units
@@ -207,7 +172,7 @@ class RunLoop:
             if trial.deaths >= MOST_DEATHS:
                 error = f"WorkerDied: {trial.deaths} workers died of it, the last by {result.died}"
                 known = trial.results.keys() | new.keys()
-                new[min(set(range(self._n_folds)) - known)] = FoldResult(error=error)
+                new[min(set(range(self._folds.n)) - known)] = FoldResult(error=error)
         trial.results |= new
         self.seconds += sum(fold.seconds for fold in result.folds)
         self._n_results += len(result.folds)
@@ -231,9 +196,9 @@ class RunLoop:
     def _may_propose(self) -> bool:
         reason = "callback" if self._callbacks.wants_end else self._told.reason_to_stop()
         if reason is not None and (self._budget is None or self._told.n < self._budget):
-            if not self._is_adaptive:
+            if self._lag is None:
                 self._ended = reason
-                self._under_way.clear()  # begun ahead of their time: the run ends before them
+                self._forget()  # begun ahead of their time: the run ends before them
             self._ended = self._ended or reason
         self._ended = self._ended or self._stop()
         return self._ended is None and not self._is_whole
@@ -257,43 +222,45 @@ class RunLoop:
         self._under_way[trial.number] = trial
         held = self._held.pop((trial.number, proposal.key), None)
         if held is not None:
-            trial.deaths = held.pop(_DEATHS, {}).get("deaths", 0)
+            trial.deaths = held.pop(DEATHS, {}).get("deaths", 0)
             trial.results = {fold: FoldResult.from_json(result) for fold, result in held.items()}
             trial.was_held = True
             self._settle(trial)
+        if self._equals is not None:
+            self._equal.setdefault(proposal.key, deque()).append(trial)
+            self._take_over(trial, self._equals)
 
-    def _take_over(self, trial: UnderWay) -> None:
-        """The stored result of an equal configuration in the same context, where there is one."""
-        origin = self._origins.get(trial.key or "")
-        if origin is None:
+    def _take_over(self, trial: UnderWay, equals: Equals) -> None:
+        """Give a trial of which nothing is known the evaluation of an equal configuration, where there is one."""
+        if not trial.is_idle:
             return
-        run, _, number = origin.rpartition("#")
-        found = self._trial_of(run, int(number))
-        if found is None or found.state != TrialState.COMPLETE or found.value is None:  # deleted meanwhile
-            return
-        if found.user_attrs.get("configuration") != trial.key:  # and another made in its place
-            return
-        folds = [found.intermediate_values[step] for step in sorted(found.intermediate_values)]
-        trial.evaluation = Evaluation.from_stored(found.value, folds, found.user_attrs)
-        trial.origin = found.user_attrs.get("duplicate_of", origin)
-
-    def _trial_of(self, run: str, number: int) -> FrozenTrial | None:
-        """A trial of another run, where that is still one of this context."""
-        database = self._session.database
-        is_same = database.run_attributes(run).get("context") == self._session.context(self.name.split)
-        return database.trial(run, number) if is_same else None
+        found = equals.find(trial.key or "")
+        if found is not None:
+            trial.evaluation, trial.origin = found
 
     def _waits_for_an_equal(self, trial: UnderWay) -> bool:
         """Whether an earlier trial under way is the same, so that it need not be trained twice."""
-        if not self._options.reuse:
-            return False
-        return any(o.number < trial.number and o.key == trial.key for o in self._under_way.values())
+        equal = self._equal.get(trial.key or "")
+        return equal is not None and equal[0] is not trial
+
+    def _pass_on(self, key: str, equals: Equals) -> None:
+        """Let the next of equal trials have the evaluation of the one that was told, or its turn."""
+        equal = self._equal[key]
+        equal.popleft()
+        if equal:
+            self._take_over(equal[0], equals)
+        else:
+            del self._equal[key]
+
+    def _forget(self) -> None:
+        self._under_way.clear()
+        self._equal.clear()
 
     def _units(self, trial: UnderWay, unit_seconds: float) -> list[Unit]:
         assert trial.proposal is not None  # a stored one is finished
-        folds = [fold for fold in range(self._n_folds) if fold not in trial.results and fold not in trial.asked]
+        folds = [fold for fold in range(self._folds.n) if fold not in trial.results and fold not in trial.asked]
         fold_seconds = self.seconds / self._n_results if self._n_results else unit_seconds
-        size = max(1, min(math.ceil(unit_seconds / max(fold_seconds, 1e-9)), self._n_folds))
+        size = max(1, min(math.ceil(unit_seconds / max(fold_seconds, 1e-9)), self._folds.n))
         if self._pruning is not None:  # each decides whether there is a next
             folds, size = folds[: max(self.folds_at_once - len(trial.asked), 0)], 1
         limit = self._options.trial_timeout
@@ -310,7 +277,7 @@ class RunLoop:
 
     def _settle(self, trial: UnderWay) -> None:
         """The trial's evaluation, once every fold that it needs is known."""
-        evaluation = trial.combined(self._metric, self._n_folds, self._pruning)
+        evaluation = trial.combined(self._folds.n, self._folds.combine, self._pruning)
         if evaluation is None:
             return
         trial.evaluation = evaluation.within(self._options.trial_timeout)
@@ -321,11 +288,9 @@ class RunLoop:
         """Store what is known of a trial that cannot be recorded yet, where it was dear."""
         if trial.proposal is None or trial.origin is not None:
             return
-        held = {fold: dataclasses.asdict(result) for fold, result in results.items() if result.seconds >= worth}
-        if died:
-            held[_DEATHS] = {"deaths": trial.deaths}
-        if held:
-            self._session.database.hold(self._key, trial.number, trial.proposal.key, held)
+        dear = {fold: result for fold, result in results.items() if result.seconds >= worth}
+        if dear or died:
+            self._recorder.hold(trial.number, trial.proposal.key, dear, trial.deaths if died else None)
             trial.was_held = True
 
     def known(self) -> KnownRun:
@@ -334,8 +299,7 @@ class RunLoop:
         for trial in self._under_way.values():
             if trial.proposal is not None and trial.origin is None and trial.number >= self.n_recorded:
                 results = {fold: dataclasses.asdict(result) for fold, result in trial.results.items()}
-                deaths = {_DEATHS: {"deaths": trial.deaths}} if trial.deaths else {}
-                held[trial.number, trial.proposal.key] = results | deaths
+                held[trial.number, trial.proposal.key] = results | deaths_held(trial.deaths)
         curves = self._curves
         records = [TrialRecord.of_stored(trial, curves.get(trial.number, {})) for trial in self._recorded]
         return KnownRun(self.name, self._attributes, records, held, self._sampler_state)
@@ -366,12 +330,12 @@ class RunLoop:
         if record.curves:
             self._curves[trial.number] = dict(record.curves)
         self._sampler_state |= record.sampler_state
-        self._session.database.record(self._key, record)
-        Interrupts.has_recorded = True
+        self._recorder.record(record)
         self._add_told(record.trial)
         self._callbacks.told(record.trial)
-        if self._options.reuse and evaluation.value is not None:
-            self._origins.setdefault(proposal.key, f"{self.name}#{trial.number}")
+        if self._equals is not None:
+            self._equals.add(proposal.key, f"{self.name}#{trial.number}", evaluation)
+            self._pass_on(proposal.key, self._equals)
         self.n_recorded += 1
         self.n_new += 1
         self.n_reused += trial.origin is not None

@@ -1,10 +1,11 @@
 """A trial on its way from a proposal to a record."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial
 
-from hpo.evaluation.results import Evaluation, FoldResult, combine
+from hpo.evaluation.results import Evaluation, FoldResult
 from hpo.samplers.ask_tell import Proposal
 from hpo.samplers.pruning import Pruning
 
@@ -49,7 +50,12 @@ class UnderWay:
         """Whether nothing is known of it, and nobody is at it."""
         return not self.is_finished and not self.asked and not self.results
 
-    def combined(self, metric: str, n_folds: int, pruning: Pruning | None) -> Evaluation | None:
+    def combined(
+        self,
+        n_folds: int,
+        combine: Callable[[Sequence[FoldResult], str | None], Evaluation],
+        pruning: Pruning | None,
+    ) -> Evaluation | None:
         """What became of it, once every fold up to the first that ended it is known."""
         results: list[FoldResult] = []
         for fold in range(n_folds):
@@ -60,5 +66,5 @@ class UnderWay:
                 break
             pruned_at = None if pruning is None else pruning.pruned_at(self.n_told, results)
             if pruned_at is not None:
-                return combine(metric, results, pruned_at=pruned_at)
-        return combine(metric, results)
+                return combine(results, pruned_at)
+        return combine(results, None)

@@ -9,7 +9,16 @@ from sklearn.tree import DecisionTreeClassifier
 
 import hpo
 from hpo import CrossValidation, Int
+from hpo.database.run_name import RunName
+from hpo.evaluation.engine import UnitResult
+from hpo.evaluation.results import FoldResult, combine
+from hpo.runs.loop import Folds, RunLoop
+from hpo.runs.progress import Progress
+from hpo.runs.recording import RunSoFar
+from hpo.runs.stopping import RunOptions
+from hpo.samplers.ask_tell import WorkingStudy
 from hpo.samplers.table import find_sampler
+from hpo.units import Metric
 
 
 @pytest.fixture
@@ -201,3 +210,47 @@ def test_a_run_with_a_lag_is_not_compared(database, study):
         hpo.compare(study, samplers=["random", "tpe"], **options)
     hpo.run(study, sampler="random", database=database, trials=3, lag=2, progress="none")  # its results do not matter
     assert hpo.compare(study, samplers=["random", "grid"], **options).table["trials"].tolist() == [6, 6]
+
+
+class Kept:
+    """All that a loop asks of what it records in: a list, and the evaluations of equal configurations."""
+
+    def __init__(self):
+        self.records, self.known = [], {}
+
+    def record(self, record):
+        self.records.append(record)
+
+    def hold(self, number, configuration, results, deaths):
+        raise AssertionError("no fold took long")
+
+    def find(self, key):
+        return self.known.get(key)
+
+    def add(self, key, trial, evaluation):
+        self.known.setdefault(key, (evaluation, trial))
+
+
+@pytest.mark.parametrize(("lag", "n_ahead"), [(None, 1), (None, 200), (3, 1)])
+def test_a_loop_needs_neither_study_nor_database_and_trains_equal_configurations_once(lag, n_ahead):
+    cells, fits, kept = [{"depth": 1.0 + n % 3} for n in range(40)], Counter(), Kept()
+    name, space = RunName("any", 1, "random", 0, 0), hpo.SearchSpace({"depth": hpo.Float(1, 3)})
+    loop = RunLoop(
+        name, RunSoFar(), WorkingStudy(name, space, find_sampler("random"), start=cells), kept,
+        Folds(2, lambda results, pruned_at: combine("score", results, pruned_at=pruned_at)), RunOptions(),
+        budget=len(cells), lag=lag, equals=kept,
+    )  # fmt: skip
+    loop.n_ahead = n_ahead
+    while True:
+        units = loop.advance(1.0, Progress("none", Metric("score", 1)))
+        if loop.reason is not None:
+            break
+        for unit in reversed(units):
+            fits.update((unit.configuration["depth"], fold) for fold in unit.folds)
+            score = {"score": unit.configuration["depth"]}
+            loop.receive(UnitResult(unit, tuple(FoldResult(score) for _ in unit.folds)))
+    assert fits == {(depth, fold): 1 for depth in (1, 2, 3) for fold in range(2)}
+    assert [record.trial.value for record in kept.records] == [cell["depth"] for cell in cells]
+    origins = [record.trial.user_attrs.get("duplicate_of") for record in kept.records]
+    assert origins == [None] * 3 + [f"{name}#{n % 3}" for n in range(3, 40)]
+    assert (loop.n_new, loop.n_reused, loop.best) == (40, 37, 3.0)
