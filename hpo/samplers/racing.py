@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 FEWEST_TRIALS = 4  # complete ones, before anything is pruned
-_WIDEST = 0.95  # quantile of the spreads of told trials that is taken for one that nothing is known of: of 20 the widest
+_WIDEST = 0.95  # quantile of the spreads of told trials, taken for one that nothing is known of: of 20 the widest
 
 
 def is_beaten(told: Sequence[Sequence[float]], scores: Sequence[float], *, alpha: float = 0.05) -> bool:
