@@ -221,3 +221,22 @@ def test_a_table_without_colours_is_what_rich_draws(rows, n_left):
 @pytest.mark.parametrize("cell", ["a\nb", "a\tb", " a", "a" * 200, "\x1b[1m"])
 def test_a_table_that_rich_would_break_is_left_to_it(cell):
     assert plain_table(["run"], [[cell]], 1, 200) is None
+
+
+@pytest.mark.parametrize(("planted", "seconds"), [('"a text"', 0.0), ("NaN", 0.0), ("Infinity", 0.0), ("2.5e1", 25.0)])
+def test_what_a_trial_took_is_a_number_whatever_was_written_there(database, planted, seconds):
+    run = hpo.run(tree_study(), sampler="random", trials=2, database=database, progress="none")
+    with database.engine.begin() as connection:
+        own = (records.trial_attributes.c.key.in_(["fit_seconds", "score_seconds"])) & (
+            records.trial_attributes.c.trial_id == database.trial(str(run.name), 1)._trial_id
+        )
+        connection.execute(records.trial_attributes.update().where(own).values(value_json=planted))
+    (found,) = (trial for trial in database.timed_trials(str(run.name)) if trial.number == 1)
+    assert found.seconds == 2 * seconds
+
+
+def test_a_run_whose_trials_all_failed_has_no_best(database):
+    run = hpo.run(tree_study(), sampler="random", trials=2, database=database, progress="none")
+    with database.engine.begin() as connection:
+        connection.execute(records.trials.update().values(state=TrialState.FAIL))
+    assert database.best_trial(run.study_id) is None
