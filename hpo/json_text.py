@@ -37,7 +37,7 @@ def from_json(text: Any) -> Any:
 def readable(raw: bytes) -> str:
     """A stored text, whatever it holds: SQLite does not see to it that texts are UTF-8, or JSON clean."""
     text = raw.decode("utf-8", "backslashreplace")
-    if not _is_suspect(text):
+    if _ESCAPE not in text or not _is_suspect(text):  # millions of texts come this way: most need no second call
         return text
     try:
         return to_json(json.loads(text))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -65,12 +66,34 @@ def table(header: list[str], rows: list[list[str]], *, n_left: int = 1, spare: S
     shown = _fitting(header, rows, spare)
     n_left = sum(i < n_left for i in shown)
     header, rows = [header[i] for i in shown], [[row[i] for i in shown] for row in rows]
+    plain = None if console.is_terminal or console.is_jupyter else plain_table(header, rows, n_left, console.width)
+    if plain is not None:
+        console.out(plain, highlight=False)
+        return
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
         drawn.add_column(Text(name), justify="left" if i < n_left else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*map(Text, row))
     console.print(drawn)
+
+
+def plain_table(header: list[str], rows: list[list[str]], n_left: int, width: int) -> str | None:
+    """The lines that rich draws of a table without colours, in a tenth of the time; None where it would fold a cell."""
+    cells = [header, *rows]
+    if any(cell != cell.strip() or not (cell.isprintable() or cell == "") for row in cells for cell in row):
+        return None
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    if not widths or sum(widths) + 3 * len(widths) > width:
+        return None
+
+    def drawn(row: list[str]) -> str:
+        gaps = [" " * (most - cell_len(cell)) for cell, most in zip(row, widths, strict=True)]
+        sides = [cell + gap if i < n_left else gap + cell for i, (cell, gap) in enumerate(zip(row, gaps, strict=True))]
+        return f" {'   '.join(sides)} "
+
+    empty = drawn([""] * len(widths))
+    return "\n".join([empty, drawn(header), f" {'─' * (len(empty) - 2)} ", *map(drawn, rows), empty])
 
 
 def _fitting(header: list[str], rows: list[list[str]], spare: Sequence[str]) -> list[int]:

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from hpo.dashboard.guards import WSGI, Environ, Headers
 from hpo.dashboard.storage import ASKED
 from hpo.database import records as t
+from hpo.process.collector import uncollected
 
 T = TypeVar("T")
 
@@ -167,7 +168,8 @@ class Answers:
             cache._trials_last_fetched_at.pop(study_id, None)
         token = ASKED.set(study_id)
         try:
-            status, headers, body = collect(self._app, environ)
+            with uncollected():
+                status, headers, body = collect(self._app, environ)
         finally:
             ASKED.reset(token)
         body = _ZERO.sub(_NEARLY_ZERO, body)

@@ -139,7 +139,8 @@ def test_scores(connection: sa.Connection, study: str) -> pd.DataFrame:
 
 def _read(connection: sa.Connection, query: Any) -> pd.DataFrame:
     result = connection.execute(query)
-    return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+    # Of tuples, because pandas asks each of SQLAlchemy's rows for attributes that it does not have.
+    return pd.DataFrame(list(map(tuple, result.fetchall())), columns=list(result.keys()))
 
 
 def _identity(name: str) -> dict[str, Any]:

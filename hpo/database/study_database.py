@@ -33,6 +33,7 @@ from hpo.database.timed_trials import TimedTrial, timed_trials
 from hpo.errors import DatabaseLost, RunDeleted, RunInUse, UnknownRun, UnusableDatabase
 from hpo.evaluation.results import LearningCurve
 from hpo.json_text import from_json
+from hpo.process.collector import uncollected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -484,7 +485,7 @@ class StudyDatabase:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with clear_reading(self.name), self.engine.connect() as connection:
+        with clear_reading(self.name), uncollected(), self.engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager

@@ -130,7 +130,7 @@ def last_ranges(connection: sa.Connection, study_id: int) -> dict[str, BaseDistr
     return {name: json_to_distribution(text) for name, text in rows}
 
 
-def best_numbers(connection: sa.Connection, study_id: int, *, limit: int) -> list[int]:
+def best_numbers(connection: sa.Connection, study_id: int, *where: _Condition, limit: int) -> list[int]:
     """The numbers of the trials with the highest values, the first of equal ones first; those without one come last."""
     columns, values = t.trials.c, t.trial_values.c
     is_complete = columns.state == TrialState.COMPLETE
@@ -138,7 +138,7 @@ def best_numbers(connection: sa.Connection, study_id: int, *, limit: int) -> lis
     query = (
         sa.select(columns.number)
         .join(t.trial_values, first, isouter=True)
-        .where(columns.study_id == study_id)
+        .where(columns.study_id == study_id, *where)
         .order_by(
             sa.case((~is_complete, 3), (values.value_type == _INFINITE, 0), (values.value.is_not(None), 1), else_=2),
             sa.case((is_complete, values.value)).desc(),
@@ -151,8 +151,8 @@ def best_numbers(connection: sa.Connection, study_id: int, *, limit: int) -> lis
 
 def best_number(connection: sa.Connection, study_id: int) -> int | None:
     """The number of the first of the complete trials with the highest value, or None where none is complete."""
-    is_there = state_counts(connection, study_id).get(TrialState.COMPLETE, 0) > 0
-    return best_numbers(connection, study_id, limit=1)[0] if is_there else None
+    found = best_numbers(connection, study_id, t.trials.c.state == TrialState.COMPLETE, limit=1)
+    return found[0] if found else None
 
 
 def state_counts(connection: sa.Connection, study_id: int) -> dict[TrialState, int]:

@@ -230,15 +230,16 @@ class Run:
         session = StudySession(self._needed_definition(), self.database)
         self._check_hashes(session.hashes)
         session.check_stored([self.name.split], sampler=self.name.sampler, seed=self.name.seed)
-        trial, problem, stored, begun = self.best, session.problem(self.name.split), self.attributes, time.monotonic()
+        trial, reference, stored = self.best, self.reference, self.attributes
+        problem, begun = session.problem(self.name.split), time.monotonic()
         with threadpool_limits(stored.get("threads")), warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always")
             fitted = self.trained(trial, problem)
         seconds, diagnosis = time.monotonic() - begun, None
         with contextlib.suppress(HpoError):  # a card without it is a card all the same
-            diagnosis = self.diagnosis(problem).sentence
+            diagnosis = self._diagnosed(problem, trial, reference).sentence
         model = FinalModel(
-            self.name, self.metric, stored, trial, self.reference, fitted, seconds, counted_warnings(raised), diagnosis
+            self.name, self.metric, stored, trial, reference, fitted, seconds, counted_warnings(raised), diagnosis
         )
         return export_model(model, session, target, file_format=format, open_test=open_test)
 
@@ -249,7 +250,10 @@ class Run:
             problem: as for :meth:`trained`.
         """
         problem, best = self.problem() if problem is None else problem, self.best
-        return diagnosis_of_run(problem, self.metric, self.complete, best, self.reference, self.used(best, problem))
+        return self._diagnosed(problem, best, self.reference)
+
+    def _diagnosed(self, problem: Problem, best: Trial, reference: Trial | None) -> RunDiagnosis:
+        return diagnosis_of_run(problem, self.metric, self.complete, best, reference, self.used(best, problem))
 
     def trained(self, trial: Trial, problem: Problem | None = None) -> Any:
         """The configuration of one trial trained on train and validation rows; raises like :meth:`best_estimator`.

@@ -1,5 +1,9 @@
 """What is read in columns is what Optuna reads, and costs no more than it must."""
 
+import gc
+import io
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from unittest import mock
 
 import optuna
@@ -8,14 +12,20 @@ from conftest import FLAT, opened_by_optuna, optunas, tree_study
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 import hpo
+from hpo.cli.text import plain_table
 from hpo.dashboard.cache import collect
 from hpo.dashboard.site import Browser
 from hpo.dashboard.storage import BrowsedStorage
 from hpo.database import records
 from hpo.database.opening import has_newest_schema
 from hpo.database.trial_columns import last_ranges
+from hpo.process.collector import uncollected
 
 
 def everything(database) -> str:
@@ -159,3 +169,74 @@ def test_a_run_that_is_read_in_part_goes_on_as_if_it_had_not_stopped(sampler, da
         columns = [name for name in whole.trials if name.startswith("params_")] + ["value", "number"]
         assert parts.trials[columns].to_dict("list").__repr__() == whole.trials[columns].to_dict("list").__repr__()
         assert parts.best.number == whole.best.number
+
+
+def test_the_collector_is_on_again_once_no_thread_reads():
+    together = Barrier(3)
+
+    def reading(_):
+        with uncollected(), uncollected():
+            together.wait(60)
+            return gc.isenabled()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(reading, range(3))) == [False] * 3
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="unreadable"), uncollected():
+        raise ValueError("unreadable")
+    assert gc.isenabled()
+
+
+def test_the_collector_stays_off_where_it_was_off():
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+ROWS = [
+    ["a/b/split0-seed0", "done", "0.25", ""],
+    ["\u6f22\u5b57/e\u0301", "", "-3", "1"],
+    ["[bold]x", "done (patience)", "", ""],
+]
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], []])
+@pytest.mark.parametrize("n_left", [0, 2, 4])
+def test_a_table_without_colours_is_what_rich_draws(rows, n_left):
+    header = ["run", "state", "best", "seconds"]
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(header):
+        drawn.add_column(Text(name), justify="left" if i < n_left else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    page = io.StringIO()
+    Console(highlight=False, width=200, file=page).print(drawn)
+    assert f"{plain_table(header, rows, n_left, 200)}\n" == page.getvalue()
+
+
+@pytest.mark.parametrize("cell", ["a\nb", "a\tb", " a", "a" * 200, "\x1b[1m"])
+def test_a_table_that_rich_would_break_is_left_to_it(cell):
+    assert plain_table(["run"], [[cell]], 1, 200) is None
+
+
+@pytest.mark.parametrize(("planted", "seconds"), [('"a text"', 0.0), ("NaN", 0.0), ("Infinity", 0.0), ("2.5e1", 25.0)])
+def test_what_a_trial_took_is_a_number_whatever_was_written_there(database, planted, seconds):
+    run = hpo.run(tree_study(), sampler="random", trials=2, database=database, progress="none")
+    with database.engine.begin() as connection:
+        own = (records.trial_attributes.c.key.in_(["fit_seconds", "score_seconds"])) & (
+            records.trial_attributes.c.trial_id == database.trial(str(run.name), 1)._trial_id
+        )
+        connection.execute(records.trial_attributes.update().where(own).values(value_json=planted))
+    (found,) = (trial for trial in database.timed_trials(str(run.name)) if trial.number == 1)
+    assert found.seconds == 2 * seconds
+
+
+def test_a_run_whose_trials_all_failed_has_no_best(database):
+    run = hpo.run(tree_study(), sampler="random", trials=2, database=database, progress="none")
+    with database.engine.begin() as connection:
+        connection.execute(records.trials.update().values(state=TrialState.FAIL))
+    assert database.best_trial(run.study_id) is None
