@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,8 @@ class Simulated:
 def feed(url: str, n_workers: int, *, sampler: str, runs: int, trials: int, seconds: float) -> list[str]:
     """One coordinator with simulated workers: a row of the table."""
     with hpo.StudyDatabase(url) as database:
-        session = StudySession(definition(), database)
+        # its scores are drawn, so that no coordinator of `together` may find them
+        session = StudySession(replace(definition(), name="simulated"), database)
         engine = Simulated(n_workers, seconds=seconds)
         options = RunOptions(trials=trials, reuse=False)
         progress = Progress("none", session.definition.shown_metric)
@@ -138,7 +140,8 @@ def together(url: str, n_coordinators: int, trials: int) -> None:
     times = [tuple(map(float, out.split())) for out, _ in outs if out]
     seconds = max(ended for _, ended in times) - min(begun for begun, _ in times)
     with hpo.StudyDatabase(url) as database:
-        counts = [row["complete"] for row in database.run_rows() if row["sampler"] == "random" and row["budget"] > 1]
+        runs = [row for row in database.run_rows() if row["study"] == definition().name and row["sampler"] == "random"]
+        counts = [row["complete"] for row in runs if row["budget"] > 1]
     waits = sorted(ended - begun for begun, ended in times)
     print(
         f"{n_coordinators} coordinators x {trials} trials: {sum(counts) / seconds:.0f} trials a second in all, "
