@@ -54,7 +54,7 @@ DEFECTS = {
     "damaged": "failed checks of the file's integrity, after every kill and at the end",
     "running": "trials left RUNNING, and results left held",
     "orphans": "evaluators alive 5 s after their coordinator",
-    "taken": "runs that were deleted while they were recorded, or whose deletion ended with a traceback",
+    "taken": "runs of which a part was deleted, or whose deletion ended with a traceback",
     "stuck": "runs that could not be resumed",
 }
 
@@ -124,7 +124,8 @@ class Coordinator:
                 text=True,
                 env={**os.environ, "TMPDIR": str(folder)},
             )
-        self.recorded: set[int] = set()
+        self.recorded: list[int] = []  # numbers of trials, in order
+        self._n_deleted: int | None = None  # how many of them were when a deletion of the run was granted
         self._has_begun = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -136,7 +137,7 @@ class Coordinator:
             for line in lines:
                 word, _, number = line.partition(" ")
                 if word.strip() == RECORDED and line.endswith("\n"):
-                    self.recorded.add(int(number))
+                    self.recorded.append(int(number))
                 self._has_begun.set()
         self._has_begun.set()
 
@@ -147,6 +148,23 @@ class Coordinator:
             self._reader.join()
             return code
         return None
+
+    @property
+    def saw_deletion(self) -> bool:
+        """Whether its run was deleted while it lived: before it had recorded anything, or after all of it."""
+        return self._n_deleted is not None
+
+    def forget(self, n_deleted: int) -> None:
+        """Take note that the run was deleted after so many of its records."""
+        self._n_deleted = n_deleted
+
+    @property
+    def kept(self) -> list[int]:
+        """The trials that it has recorded since the run was begun anew, or all where it was not deleted."""
+        later = self.recorded[self._n_deleted or 0 :]
+        if not self.saw_deletion:
+            return later
+        return later[later.index(0) :] if 0 in later else []
 
     def evaluators(self) -> list[psutil.Process]:
         """Its evaluators that are alive."""
@@ -243,7 +261,9 @@ def run_with_kills(case: Case, quiet: Quiet, generator: random.Random) -> Counte
         while code != 0:
             coordinator = Coordinator(folder, case)
             code = _disturb(coordinator, scene, counts)
-            _check(scene.disk, coordinator.recorded, known, counts)
+            _check(scene.disk, set(coordinator.kept), known, counts)
+            if code == 0 and coordinator.saw_deletion and not read(scene.disk).trials:
+                code = None  # it had recorded all, and was about to end: the run begins anew
             if code:
                 counts["errors"] += 1
                 print(f"{case} ended with {code}: {coordinator.last_words().splitlines()[-1:]}", file=sys.stderr)
@@ -309,19 +329,15 @@ def _disturb(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> in
 
 def _delete(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> bool:
     """Ask for the run's deletion, which is granted only where nobody records it; whether it was."""
-    before = set(coordinator.recorded)
+    n_before = len(coordinator.recorded)
     run = f"faults/{scene.case.sampler}/split0-seed0"
     words = ["delete", run, "--yes", "--database", str(scene.disk / "run.db")]
     done = subprocess.run([sys.executable, "-m", "hpo", *words], capture_output=True, text=True, check=False)
     is_deleted = done.returncode == 0
     counts["deleted" if is_deleted else "refused"] += 1
     counts["taken"] += "Traceback" in done.stderr
-    if is_deleted:  # before it was recorded, or after; what came later is begun anew
-        if len(coordinator.recorded) >= scene.case.trials:  # it had recorded all, and is about to end
-            coordinator.wait(SECONDS_TO_END)
-        has_ended = coordinator.wait(0) is not None
-        counts["taken"] += bool(before) and not has_ended
-        coordinator.recorded -= coordinator.recorded if has_ended else before
+    if is_deleted:  # before anything was recorded, or after all of it; what comes later is of a run begun anew
+        coordinator.forget(n_before)
         scene.known.clear()
     return is_deleted
 
@@ -341,6 +357,7 @@ def _fill(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> int |
 def _check(folder: Path, recorded: set[int], known: Trials, counts: Counter[str]) -> None:
     """Whether all that was done before is still there; takes note of what is new."""
     contents = read(folder)
+    counts["taken"] += bool(contents.trials) and 0 not in contents.trials  # written into a run that was deleted
     counts["lost"] += len(recorded - contents.trials.keys())
     counts["lost"] += sum(contents.trials.get(number) != trial for number, trial in known.items())
     counts["damaged"] += contents.is_damaged
