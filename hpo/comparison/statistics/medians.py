@@ -97,8 +97,8 @@ def _interpolated(ordered: FloatArray, confidence: float) -> Interval:
         return Interval(
             middle, middle if low == 0 else -math.inf if math.isinf(middle) else middle + low, middle + high
         )
-    surer, less = 1 - 2 * special.bdtr([k - 1, k], n, 0.5)
-    share = float((surer - confidence) / (surer - less))
+    surer, less = (1 - 2 * float(special.bdtr(end, n, 0.5)) for end in (k - 1, k))
+    share = (surer - confidence) / (surer - less)
     share = (n - k) * share / (k + (n - 2 * k) * share)
     low, high = (
         float(outer if math.isinf(inner) or math.isinf(outer) else (1 - share) * outer + share * inner)
