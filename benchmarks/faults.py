@@ -261,9 +261,10 @@ def run_with_kills(case: Case, quiet: Quiet, generator: random.Random) -> Counte
         while code != 0:
             coordinator = Coordinator(folder, case)
             code = _disturb(coordinator, scene, counts)
-            _check(scene.disk, set(coordinator.kept), known, counts)
-            if code == 0 and coordinator.saw_deletion and not read(scene.disk).trials:
-                code = None  # it had recorded all, and was about to end: the run begins anew
+            # Nothing left: it had recorded all and was about to end when the run was deleted, which begins anew.
+            is_gone = coordinator.saw_deletion and not read(scene.disk).trials
+            _check(scene.disk, set() if is_gone else set(coordinator.kept), known, counts)
+            code = None if is_gone and code == 0 else code
             if code:
                 counts["errors"] += 1
                 print(f"{case} ended with {code}: {coordinator.last_words().splitlines()[-1:]}", file=sys.stderr)
