@@ -125,7 +125,7 @@ class Coordinator:
                 env={**os.environ, "TMPDIR": str(folder)},
             )
         self.recorded: list[int] = []  # numbers of trials, in order
-        self._n_deleted: int | None = None  # how many of them were when a deletion of the run was granted
+        self.n_deleted: int | None = None  # how many of them were when a deletion of the run was granted
         self._has_begun = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -150,20 +150,11 @@ class Coordinator:
         return None
 
     @property
-    def saw_deletion(self) -> bool:
-        """Whether its run was deleted while it lived: before it had recorded anything, or after all of it."""
-        return self._n_deleted is not None
-
-    def forget(self, n_deleted: int) -> None:
-        """Take note that the run was deleted after so many of its records."""
-        self._n_deleted = n_deleted
-
-    @property
     def kept(self) -> list[int]:
         """The trials that it has recorded since the run was begun anew, or all where it was not deleted."""
-        later = self.recorded[self._n_deleted or 0 :]
-        if not self.saw_deletion:
-            return later
+        if self.n_deleted is None:
+            return self.recorded
+        later = self.recorded[self.n_deleted :]
         return later[later.index(0) :] if 0 in later else []
 
     def evaluators(self) -> list[psutil.Process]:
@@ -262,7 +253,7 @@ def run_with_kills(case: Case, quiet: Quiet, generator: random.Random) -> Counte
             coordinator = Coordinator(folder, case)
             code = _disturb(coordinator, scene, counts)
             # Nothing left: it had recorded all and was about to end when the run was deleted, which begins anew.
-            is_gone = coordinator.saw_deletion and not read(scene.disk).trials
+            is_gone = coordinator.n_deleted is not None and not read(scene.disk).trials
             _check(scene.disk, set() if is_gone else set(coordinator.kept), known, counts)
             code = None if is_gone and code == 0 else code
             if code:
@@ -338,7 +329,7 @@ def _delete(coordinator: Coordinator, scene: Scene, counts: Counter[str]) -> boo
     counts["deleted" if is_deleted else "refused"] += 1
     counts["taken"] += "Traceback" in done.stderr
     if is_deleted:  # before anything was recorded, or after all of it; what comes later is of a run begun anew
-        coordinator.forget(n_before)
+        coordinator.n_deleted = n_before
         scene.known.clear()
     return is_deleted
 

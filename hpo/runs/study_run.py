@@ -1,15 +1,14 @@
 """The loop of a run of a study: what it proposes from, where it records, and which evaluations it takes over."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from optuna.trial import TrialState
 
 from hpo.database.records import RunKey
 from hpo.database.run_name import RunName
 from hpo.errors import InvalidOption
-from hpo.evaluation.results import Evaluation, FoldResult, combine
+from hpo.evaluation.results import Evaluation, combine
 from hpo.runs.loop import Folds, RunLoop
 from hpo.runs.recording import InDatabase, RunSoFar
 from hpo.runs.session import StudySession
@@ -40,6 +39,7 @@ def loop_of_study(
         stop: says why nothing more is to be proposed (``timeout``, ``interrupted``), or None.
     """
     recorder, n_folds = InDatabase(session.database, key), session.n_folds(name.split)
+    metric = session.definition.shown_metric.key
     so_far = _read(recorder, session, sampler, options)
     lag = None
     if sampler is not None and sampler.is_adaptive:
@@ -58,7 +58,7 @@ def loop_of_study(
         so_far,
         _proposals(session, name, sampler, options, so_far, lag, by_hand),
         recorder,
-        Folds(n_folds, partial(_combined, session.definition.shown_metric.key)),
+        Folds(n_folds, lambda results, pruned_at: combine(metric, results, pruned_at=pruned_at)),
         replace(options, callbacks=()) if is_reference else options,
         budget=budget,
         lag=lag,
@@ -66,10 +66,6 @@ def loop_of_study(
         equals=Evaluated(session, name, own_only=pruner is not None) if options.reuse and not is_reference else None,
         stop=stop,
     )
-
-
-def _combined(metric: str, results: Sequence[FoldResult], pruned_at: str | None) -> Evaluation:
-    return combine(metric, results, pruned_at=pruned_at)
 
 
 def _read(recorder: InDatabase, session: StudySession, sampler: Sampler | None, options: RunOptions) -> RunSoFar:

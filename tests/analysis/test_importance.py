@@ -10,60 +10,14 @@ from conftest import tree_study
 from served import Served
 
 import hpo
+from benchmarks.importance import NOISE, TRUTHS, additive, by_gamma, by_kernel, flat, kernels
 from hpo.analysis.importance import importances_of_trials
-
-KERNELS = ["linear", "rbf", "poly"]
-
-
-def flat(trial):
-    return {name: trial.suggest_float(name, 0, 1) for name in "abc"}
-
-
-def kernels(trial):
-    """gamma for two of three kernels, the degree for one."""
-    found = {name: trial.suggest_float(name, 0, 1) for name in "ab"}
-    found["kernel"] = trial.suggest_categorical("kernel", KERNELS)
-    if found["kernel"] != "linear":
-        found["gamma"] = trial.suggest_float("gamma", 1e-3, 1e1, log=True)
-    if found["kernel"] == "poly":
-        found["degree"] = trial.suggest_int("degree", 2, 5)
-    return found
-
-
-def additive(p):
-    return 3 * p["a"] + p["b"] + 0.3 * p["c"]
-
-
-def acting_together(p):
-    return 2 * p["a"] * p["b"] + 0.2 * p["c"]
-
-
-def by_kernel(p):
-    return {"linear": 0.8, "rbf": 1.0, "poly": 0.2}[p["kernel"]] - 0.3 * abs(p["a"] - 0.6)
-
-
-def wave(p):
-    return math.sin(6 * p["a"]) + 0.2 * p["b"] + 0.6 * (p["kernel"] == "rbf")
-
-
-def by_gamma(p):
-    return -abs(math.log10(p["gamma"])) if "gamma" in p else -1.6
-
-
-# Shares that were worked out from 40,000 draws of the truth itself (of the first, by hand).
-TRUTHS = {
-    "additive": (flat, additive, {"a": 9 / 10.09, "b": 1 / 10.09, "c": 0.09 / 10.09}),
-    "acting together": (flat, acting_together, {"a": 0.49, "b": 0.49, "c": 0.02}),
-    "the kernel decides": (kernels, by_kernel, {"kernel": 0.95, "a": 0.05, "degree": 0.0}),
-    "a wave": (kernels, wave, {"a": 0.86, "kernel": 0.13, "b": 0.01}),
-    "gamma decides where it is": (kernels, by_gamma, {"gamma": 0.75, "kernel": 0.25, "degree": 0.0}),
-}
 
 
 def trials_of(space, truth, n=40, seed=0, sampler=optuna.samplers.RandomSampler):
     study = optuna.create_study(direction="maximize", sampler=sampler(seed=seed))
     noise = np.random.default_rng(seed)
-    study.optimize(lambda trial: truth(space(trial)) + 0.02 * noise.normal(), n_trials=n)
+    study.optimize(lambda trial: truth(space(trial)) + NOISE * noise.normal(), n_trials=n)
     return study.trials
 
 

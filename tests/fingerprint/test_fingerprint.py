@@ -439,11 +439,15 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("text", CHANGES.values(), ids=CHANGES)
-def test_a_changed_number_counts_wherever_it_is(module, text):
+def assert_its_number_counts(module, text):
     one, again, other = (fingerprint(module(text.replace("{}", number)).build) for number in ("1", "1", "2"))
     assert one == again
     assert one != other
+
+
+@pytest.mark.parametrize("text", CHANGES.values(), ids=CHANGES)
+def test_a_changed_number_counts_wherever_it_is(module, text):
+    assert_its_number_counts(module, text)
 
 
 @pytest.mark.parametrize("text", CHANGES.values(), ids=CHANGES)
@@ -635,8 +639,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
 def test_a_changed_number_counts_behind_a_descriptor(module, text):
-    one, again, other = (fingerprint(module(text.replace("{}", number)).build) for number in ("1", "1", "2"))
-    assert one == again != other
+    assert_its_number_counts(module, text)
 
 
 @pytest.mark.parametrize(

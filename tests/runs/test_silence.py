@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import FLAT, tree_study
-from test_workers import Cluster, free_port
+from test_workers import free_port, opened
 
 import hpo
 
@@ -92,13 +92,8 @@ def n_trials(path) -> int:
 
 @pytest.fixture
 def cluster(tmp_path):
-    (tmp_path / "dask").mkdir()
-    started = Cluster(tmp_path / "dask", 2)
-    started.wait_until_open()
-    yield started
-    with contextlib.suppress(ProcessLookupError):
-        started.scheduler.send_signal(signal.SIGCONT)
-    started.close()
+    with opened(tmp_path / "dask", 2) as started:
+        yield started
 
 
 def test_a_scheduler_that_is_stopped_ends_the_coordinator_and_the_run_goes_on(tmp_path, cluster):
@@ -170,15 +165,10 @@ def test_a_worker_of_another_version_is_left_out_with_a_warning(tmp_path, cluste
 
 def test_workers_that_never_come_are_waited_for_and_then_it_ends(tmp_path, monkeypatch):
     monkeypatch.setattr("hpo.evaluation.dask_engine.SECONDS_WITHOUT_WORKERS", 7.0)
-    (tmp_path / "dask").mkdir()
-    empty = Cluster(tmp_path / "dask", 0)
-    try:
-        empty.wait_until_open()
+    with opened(tmp_path / "dask", 0) as empty:
         with pytest.raises(hpo.ClusterLost, match=r"has had no workers for 7 s; the same command goes on") as error:
             hpo.run(tree_study(space=FLAT), database=tmp_path / "x.db", workers=empty.address, progress="none")
         assert error.value.exit_code == 75
-    finally:
-        empty.close()
 
 
 # --- two hosts ---

@@ -322,13 +322,22 @@ def without_our_disk():
     return answer
 
 
+@contextlib.contextmanager
+def opened(folder, n_workers):
+    """A cluster that can be reached, and that is killed at the end, stopped processes too."""
+    folder.mkdir()
+    started = Cluster(folder, n_workers)
+    try:
+        started.wait_until_open()
+        yield started
+    finally:
+        started.close()
+
+
 @pytest.fixture
 def cluster(tmp_path):
-    (tmp_path / "dask").mkdir()
-    started = Cluster(tmp_path / "dask", 2)
-    started.wait_until_open()
-    yield started
-    started.close()
+    with opened(tmp_path / "dask", 2) as started:
+        yield started
 
 
 def test_a_cluster_of_others_that_shares_no_disk_and_is_lost(tmp_path, cluster, monkeypatch):
